@@ -1,0 +1,202 @@
+"""A project's settings: what is asked, what may be spent, and how.
+
+Settings come from a command line or a form, so they are pydantic models: every wrong value is
+reported at once with its dotted path (`parse_settings`).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from imfl_engine.errors import SettingsError
+from imfl_engine.types import TaskKind
+
+QueryName = Literal["eeq", "eeq-split", "eeq-cover", "random", "uncertainty", "diverse"]
+UncertaintyName = Literal["least-confidence", "margin", "entropy"]
+ScheduleName = Literal["variable", "equal", "geometric", "one-batch"]
+RetrievalName = Literal["similar", "random-shots", "fixed-shots", "zero-shot"]
+LossName = Literal["label-model", "two-mean", "small-loss", "reweight"]
+TrainingMode = Literal["retrain", "continue"]
+
+Positive = Annotated[int, Field(gt=0)]
+NotNegative = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class LabelSpec(_Model):
+    """A label of the schema; ``key`` is the keyboard key, chosen automatically when empty."""
+
+    name: str = Field(min_length=1)
+    description: str = ""
+    key: str = ""
+
+
+class Task(_Model):
+    """What is asked about each item."""
+
+    kind: TaskKind = "classification"
+    labels: tuple[LabelSpec, ...] = ()
+    """Empty for multiple choice, where every item brings its own options."""
+    guidelines: str = ""
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """The label names in schema order."""
+        return tuple(label.name for label in self.labels)
+
+    @model_validator(mode="after")
+    def _labels_fit_the_kind(self) -> Task:
+        names = self.label_names
+        if self.kind == "classification" and len(names) < 2:
+            raise ValueError("a classification task needs at least two labels")
+        if len(set(names)) != len(names):
+            raise ValueError("two labels have the same name")
+        return self
+
+
+class Budget(_Model):
+    """What may be spent; ``money_usd`` and ``minutes`` are hard stops, None means no limit."""
+
+    human: NotNegative = 200
+    llm: NotNegative = 800
+    rounds: Positive = 5
+    money_usd: Annotated[float, Field(ge=0.0)] | None = None
+    minutes: Annotated[float, Field(gt=0.0)] | None = None
+
+
+class Query(_Model):
+    """How items are chosen."""
+
+    strategy: QueryName = "eeq"
+    uncertainty: UncertaintyName = "least-confidence"
+    schedule: ScheduleName = "variable"
+    human_per_round: tuple[NotNegative, ...] | None = None
+    """An explicit schedule; overrides ``schedule`` and ``budget.rounds``."""
+    sub_sample: Positive | None = None
+    """Size of each round's sub-sample of the pool; None means ten times the round's labels."""
+    candidate_factor: Positive = 6
+    """*eeq* looks for diversity among this many times the human batch."""
+    first_human: NotNegative | None = None
+    """Size of the random first batch; None means the whole human share of round 1."""
+    control_share: Share = 0.15
+    control_minimum: NotNegative = 20
+
+
+class Retrieval(_Model):
+    """Which human labels the LLM is shown."""
+
+    method: RetrievalName = "similar"
+    shots: NotNegative = 5
+
+
+class Annotator(_Model):
+    """Who labels the LLM's share: ``openai:MODEL``, ``neighbours``, ``local:MODEL``, ``none``, or
+    ``simulated:ACCURACY`` (replay only).
+    """
+
+    spec: str = "neighbours"
+    base_url: str | None = None
+    key_name: str = "OPENAI_API_KEY"
+    """Name of the environment variable that holds the key; the key itself is never stored."""
+    temperature: float | None = 0.0
+    concurrency: Positive = 16
+    requests_per_minute: Positive | None = None
+    tokens_per_minute: Positive | None = None
+    timeout_seconds: Annotated[float, Field(gt=0.0)] = 60.0
+    max_output_tokens: Positive = 64
+    context_tokens: Positive | None = None
+    price_input: Annotated[float, Field(ge=0.0)] | None = None
+    """US dollars per million input tokens; None looks the model up."""
+    price_output: Annotated[float, Field(ge=0.0)] | None = None
+    batch: bool = False
+    calibrate: bool = True
+    """Whether the LLM also labels the human-labelled items, which is how its accuracy is measured."""
+
+    @field_validator("spec")
+    @classmethod
+    def _spec_has_a_known_kind(cls, spec: str) -> str:
+        kind, _, name = spec.partition(":")
+        if kind in ("neighbours", "none") and not name:
+            return spec
+        if kind in ("openai", "local", "simulated") and name:
+            return spec
+        raise ValueError(
+            f"'{spec}' is no annotator; use openai:MODEL, local:MODEL, neighbours or none"
+        )
+
+    @property
+    def kind(self) -> str:
+        """The part before the colon."""
+        return self.spec.partition(":")[0]
+
+    @property
+    def model(self) -> str:
+        """The part after the colon."""
+        return self.spec.partition(":")[2]
+
+
+class Training(_Model):
+    """How the target is fine-tuned. None means: the target's own default."""
+
+    target: str = "minilm"
+    loss: LossName = "label-model"
+    mode: TrainingMode = "retrain"
+    epochs: Positive | None = None
+    learning_rate: Annotated[float, Field(gt=0.0)] | None = None
+    batch_size: Positive | None = None
+    max_length: Positive = 256
+    device: str = "auto"
+
+
+class Settings(_Model):
+    """Everything about a project that is not data."""
+
+    task: Task
+    budget: Budget = Budget()
+    query: Query = Query()
+    retrieval: Retrieval = Retrieval()
+    annotator: Annotator = Annotator()
+    training: Training = Training()
+    embedder: str = "minilm"
+    seed: int = 0
+
+
+def parse_settings(values: dict[str, Any]) -> Settings:
+    """Check ``values`` and return settings.
+
+    Raises `SettingsError` that names every wrong value by its dotted path.
+    """
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(str(part) for part in problem['loc']) or 'settings'}: "
+            f"{problem['msg'].removeprefix('Value error, ')}"
+            for problem in error.errors()
+        )
+        raise SettingsError(
+            f"The settings are not valid: {problems}.",
+            "Run `imfl-tui config PROJECT.db` to see every setting and its value.",
+        ) from error
+
+
+def replace_setting(settings: Settings, path: str, value: Any) -> Settings:
+    """Return ``settings`` with the value at the dotted ``path`` replaced and everything checked again."""
+    values = settings.model_dump(mode="python")
+    *parents, leaf = path.split(".")
+    node: Any = values
+    for part in parents:
+        node = node.get(part) if isinstance(node, dict) else None
+    if not isinstance(node, dict) or leaf not in node:
+        raise SettingsError(
+            f"There is no setting called '{path}'.",
+            "Run `imfl-tui config PROJECT.db` to see every setting.",
+        )
+    node[leaf] = value
+    return parse_settings(values)
