@@ -1,0 +1,1 @@
+"""IMFL without a screen: query strategies, annotators, label model, training and the loop of rounds."""

@@ -1,0 +1,245 @@
+"""The DuckDB file behind a project: opening, the lock, one writer thread and one reader thread.
+
+DuckDB lets one process hold a file and one thread use a connection, so every write goes through
+one thread. Writes that wait together are committed together: at hundreds of replies a second the
+cost of a commit (about 1 ms) is shared, and a single label still commits at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import re
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import duckdb
+
+from imfl_engine.errors import (
+    ImflError,
+    NotAProject,
+    ProjectExists,
+    ProjectLocked,
+    StorageError,
+    UsageError,
+)
+from imfl_engine.store import migrations
+
+T = TypeVar("T")
+Connection = duckdb.DuckDBPyConnection
+Job = tuple[Callable[[Connection], Any], "Future[Any]"]
+
+LARGEST_GROUP = 128
+"""Writes committed together at most; more would hold back the first one's answer."""
+
+
+class Database:
+    """An open project file. Make one with `open` or `create`, end it with `close`."""
+
+    def __init__(self, path: Path, connection: Connection) -> None:
+        self.path = path
+        self._connection = connection
+        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._writer = threading.Thread(target=self._write_loop, name="store-writer", daemon=True)
+        self._writer.start()
+        self._reader_connection = connection.cursor()
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix="store-reader")
+        self._closed = False
+
+    @classmethod
+    def open(cls, path: Path) -> Database:
+        """Open an existing project and bring its schema up to date.
+
+        Raises `UsageError` (missing, a directory), `NotAProject`, `NewerSchema`, `ProjectLocked`
+        or `StorageError`; the file is unchanged in each case.
+        """
+        if path.is_dir():
+            raise UsageError(f"{path} is a folder, not a project file.", "Name a .db file inside it.")
+        if not path.exists():
+            raise UsageError(
+                f"There is no project at {path}.",
+                f"Create it with `imfl-tui new {path} DATA` or open the app to set it up.",
+            )
+        if path.stat().st_size == 0:
+            raise NotAProject(f"{path} is empty, not an imfl-tui project.", "Choose another file.")
+        connection = _connect(path)
+        try:
+            migrations.check(connection, path)
+            with _transaction(connection):
+                migrations.upgrade(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return cls(path, connection)
+
+    @classmethod
+    def create(cls, path: Path) -> Database:
+        """Create a new project file.
+
+        Raises `ProjectExists` when something is at ``path``, `StorageError` when the folder is
+        missing or not writable.
+        """
+        if path.exists():
+            raise ProjectExists(
+                f"{path} is there already.",
+                "Open it with `imfl-tui` and its name, or choose another name.",
+            )
+        if not path.parent.is_dir():
+            raise StorageError(f"There is no folder {path.parent}.", "Create it first.")
+        connection = _connect(path)
+        with _transaction(connection):
+            migrations.upgrade(connection)
+        return cls(path, connection)
+
+    async def write(self, work: Callable[[Connection], T]) -> T:
+        """Run ``work`` on the writer thread in a transaction; it is on disk when this returns.
+
+        ``work`` may run twice (after a failure of a neighbour in its group), so it must do nothing
+        but SQL.
+        """
+        return await asyncio.wrap_future(self._submit(work))
+
+    def write_now(self, work: Callable[[Connection], T]) -> T:
+        """Do what `write` does and block until it is done, for callers without an event loop."""
+        return self._submit(work).result()
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        """Run ``work`` on the reader thread, beside writes, on the last committed state."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._reader, self._read, work)
+
+    def read_now(self, work: Callable[[Connection], T]) -> T:
+        """Do what `read` does and block, for callers without an event loop."""
+        return self._reader.submit(self._read, work).result()
+
+    def close(self) -> None:
+        """Finish the writes that wait and release the file. Closing twice does nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        self._jobs.put(None)
+        self._writer.join()
+        self._reader.shutdown(wait=True)
+        self._reader_connection.close()
+        self._connection.close()
+
+    def _submit(self, work: Callable[[Connection], T]) -> Future[T]:
+        if self._closed:
+            raise StorageError(f"{self.path} is closed.", "Open the project again.")
+        future: Future[T] = Future()
+        self._jobs.put((work, future))
+        return future
+
+    def _read(self, work: Callable[[Connection], T]) -> T:
+        with mapped_errors(self.path):
+            return work(self._reader_connection)
+
+    def _write_loop(self) -> None:
+        while (first := self._jobs.get()) is not None:
+            group = [first]
+            last = False
+            while len(group) < LARGEST_GROUP:
+                try:
+                    job = self._jobs.get_nowait()
+                except queue.Empty:
+                    break
+                if job is None:
+                    last = True
+                    break
+                group.append(job)
+            self._commit_group(group)
+            if last:
+                return
+
+    def _commit_group(self, group: list[Job]) -> None:
+        try:
+            with mapped_errors(self.path), _transaction(self._connection):
+                results = [work(self._connection) for work, _ in group]
+        except BaseException as error:
+            if len(group) == 1:
+                group[0][1].set_exception(error)
+            else:
+                for job in group:
+                    self._commit_group([job])
+            return
+        for (_, future), result in zip(group, results, strict=True):
+            if not future.cancelled():
+                future.set_result(result)
+
+
+@contextmanager
+def _transaction(connection: Connection) -> Iterator[None]:
+    connection.begin()
+    try:
+        yield
+    except BaseException:
+        # A failed commit has ended the transaction by itself.
+        with _ignored_transaction_end():
+            connection.rollback()
+        raise
+    connection.commit()
+
+
+@contextmanager
+def _ignored_transaction_end() -> Iterator[None]:
+    try:
+        yield
+    except duckdb.Error:
+        return
+
+
+@contextmanager
+def mapped_errors(path: Path) -> Iterator[None]:
+    """Turn DuckDB's errors of the disk into `StorageError`; programming errors pass through."""
+    try:
+        yield
+    except ImflError:
+        raise
+    except (duckdb.IOException, duckdb.FatalException, duckdb.OutOfMemoryException) as error:
+        text = str(error)
+        if "No space left" in text:
+            raise StorageError(
+                f"The disk that holds {path} is full.",
+                "Free some space and start again; everything saved so far is safe.",
+            ) from error
+        raise StorageError(
+            f"{path} cannot be read or written: {first_line(text)}",
+            "Check the disk and its permissions, then start again.",
+        ) from error
+
+
+def first_line(text: str) -> str:
+    """Return the first line of a library's message, without its class prefix."""
+    line = text.strip().splitlines()[0] if text.strip() else "no reason given"
+    return re.sub(r"^[A-Z][A-Za-z ]* Error: ", "", line)
+
+
+def _connect(path: Path) -> Connection:
+    try:
+        connection = duckdb.connect(str(path))
+    except duckdb.IOException as error:
+        text = str(error)
+        if "lock" in text:
+            found = re.search(r"\(PID (\d+)\)", text)
+            who = f"process {found.group(1)}" if found else "another process"
+            raise ProjectLocked(
+                f"{path} is open in {who}.",
+                "Close it there, or wait until it has finished, then try again.",
+            ) from error
+        if "not a valid DuckDB" in text:
+            raise NotAProject(f"{path} is not an imfl-tui project.", "Choose another file.") from error
+        raise StorageError(
+            f"{path} cannot be opened: {first_line(text)}", "Check the path and its permissions."
+        ) from error
+    except duckdb.Error as error:
+        raise NotAProject(
+            f"{path} cannot be read as a project: {first_line(str(error))}", "Choose another file."
+        ) from error
+    # The app must stay small beside a pool of a million items; sorting spills to disk.
+    connection.execute("SET threads = 2")
+    connection.execute("SET preserve_insertion_order = true")
+    return connection

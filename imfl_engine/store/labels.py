@@ -1,0 +1,152 @@
+"""The event log of the person's decisions, and undo."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from imfl_engine.store.database import Connection
+from imfl_engine.types import Action, LabelEvent, Origin
+
+_COLUMNS = (
+    "event_id, item_id, action, label, round, origin, annotator, seconds, comment, undoes, created_at"
+)
+
+
+def record(
+    con: Connection,
+    item_id: int,
+    action: Action,
+    *,
+    label: str | None = None,
+    round: int,
+    origin: Origin,
+    annotator: str,
+    seconds: float | None = None,
+    comment: str | None = None,
+) -> LabelEvent:
+    """Append one event and return it."""
+    row = con.execute(
+        "INSERT INTO label_events (event_id, item_id, action, label, round, origin, annotator, "
+        f"seconds, comment) VALUES (nextval('event_ids'), ?, ?, ?, ?, ?, ?, ?, ?) RETURNING {_COLUMNS}",
+        [item_id, action, label, round, origin, annotator, seconds, comment],
+    ).fetchone()
+    assert row is not None
+    return _event(row)
+
+
+def record_many(
+    con: Connection,
+    item_ids: Sequence[int],
+    action: Action,
+    *,
+    labels: Sequence[str | None] | None = None,
+    seconds: Sequence[float | None] | None = None,
+    comments: Sequence[str | None] | None = None,
+    round: int,
+    origin: Origin,
+    annotator: str,
+    batch_id: str | None,
+) -> int:
+    """Append an event per item; `undo` takes events that share a ``batch_id`` back together."""
+    blank: list[Any] = [None] * len(item_ids)
+    con.execute(
+        """
+        INSERT INTO label_events (event_id, item_id, action, label, round, origin, annotator,
+            seconds, comment, batch_id)
+        SELECT nextval('event_ids'), item_id, ?, label, ?, ?, ?, seconds, comment, ?
+        FROM (SELECT unnest(?::BIGINT[]) AS item_id, unnest(?::VARCHAR[]) AS label,
+            unnest(?::DOUBLE[]) AS seconds, unnest(?::VARCHAR[]) AS comment)
+        """,
+        [
+            action,
+            round,
+            origin,
+            annotator,
+            batch_id,
+            list(item_ids),
+            list(labels or blank),
+            list(seconds or blank),
+            list(comments or blank),
+        ],
+    )
+    return len(item_ids)
+
+
+def undo(con: Connection, *, annotator: str) -> LabelEvent | None:
+    """Take back the person's last live event (a bulk action as a whole) and return it.
+
+    Imported labels are not keystrokes and stay. Returns None when there is nothing to undo.
+    """
+    row = con.execute(
+        f"SELECT {_COLUMNS}, batch_id FROM live_events WHERE origin NOT IN ('import', 'gold') "
+        "ORDER BY event_id DESC LIMIT 1"
+    ).fetchone()
+    if row is None:
+        return None
+    *columns, batch_id = row
+    undone = _event(tuple(columns))
+    con.execute(
+        """
+        INSERT INTO label_events (event_id, item_id, action, round, origin, annotator, undoes)
+        SELECT nextval('event_ids'), item_id, 'undo', round, origin, ?, event_id
+        FROM (SELECT * FROM live_events WHERE event_id = ? OR batch_id = ? ORDER BY event_id)
+        """,
+        [annotator, undone.event_id, batch_id],
+    )
+    return undone
+
+
+def history(con: Connection, *, limit: int, item_id: int | None = None) -> list[LabelEvent]:
+    """Return live events, newest first, of one item or of all."""
+    condition, parameters = ("WHERE item_id = ?", [item_id]) if item_id is not None else ("", [])
+    rows = con.execute(
+        f"SELECT {_COLUMNS} FROM live_events {condition} ORDER BY event_id DESC LIMIT ?",
+        [*parameters, limit],
+    ).fetchall()
+    return [_event(row) for row in rows]
+
+
+def human_labels(con: Connection) -> dict[int, str]:
+    """Return every current human label by item id, in the order of ids."""
+    rows = con.execute("SELECT item_id, label FROM human_labels ORDER BY item_id").fetchall()
+    return {item_id: label for item_id, label in rows}
+
+
+def decided_actions(con: Connection) -> dict[int, str]:
+    """Return the current decision (`Action` value) of every decided item."""
+    rows = con.execute("SELECT item_id, action FROM decisions ORDER BY item_id").fetchall()
+    return {item_id: action for item_id, action in rows}
+
+
+def median_seconds(con: Connection, *, last: int = 100) -> float | None:
+    """Return the median time of the latest labels in seconds, or None before the first."""
+    row = con.execute(
+        "SELECT median(seconds) FROM (SELECT seconds FROM live_events WHERE action = 'label' "
+        "AND seconds IS NOT NULL ORDER BY event_id DESC LIMIT ?)",
+        [last],
+    ).fetchone()
+    return float(row[0]) if row and row[0] is not None else None
+
+
+def minutes_spent(con: Connection) -> float:
+    """Return the person's time in minutes, undone work included: the minutes are gone."""
+    row = con.execute("SELECT coalesce(sum(seconds), 0) / 60 FROM label_events").fetchone()
+    return float(row[0]) if row else 0.0
+
+
+def _event(row: tuple[Any, ...]) -> LabelEvent:
+    event_id, item_id, action, label, round_, origin, annotator, seconds, comment, undoes, at = row
+    return LabelEvent(
+        event_id,
+        item_id,
+        Action(action),
+        label,
+        round_,
+        Origin(origin),
+        annotator,
+        seconds,
+        comment,
+        undoes,
+        at,
+    )

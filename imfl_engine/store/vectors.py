@@ -1,0 +1,141 @@
+"""Embeddings and predictions: arrays per item, moved in and out as Arrow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from imfl_engine.store.database import Connection
+
+FloatArray = np.ndarray[tuple[int, int], np.dtype[np.float32]]
+
+
+def _list_column(matrix: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> pa.ListArray:
+    rows, width = matrix.shape
+    offsets = pa.array(np.arange(0, rows * width + 1, width, dtype=np.int32))
+    values = pa.array(np.ascontiguousarray(matrix, dtype=np.float32).reshape(-1))
+    return pa.ListArray.from_arrays(offsets, values)
+
+
+def _matrix(column: pa.ChunkedArray, rows: int) -> FloatArray:
+    array = column.combine_chunks()
+    values = array.flatten().to_numpy(zero_copy_only=False)
+    return np.asarray(values, dtype=np.float32).reshape(rows, -1)
+
+
+def missing(con: Connection, embedder: str, ids: Sequence[int]) -> list[int]:
+    """Return those of ``ids`` that have no vector of this embedder, in their order."""
+    have = {
+        row[0]
+        for row in con.execute(
+            "SELECT item_id FROM vectors WHERE embedder = ? "
+            "AND item_id IN (SELECT unnest(?::BIGINT[]))",
+            [embedder, list(ids)],
+        ).fetchall()
+    }
+    return [item_id for item_id in ids if item_id not in have]
+
+
+def add(con: Connection, embedder: str, ids: Sequence[int], vectors: FloatArray) -> None:
+    """Store vectors, shape (n, d); ids that have one already keep it."""
+    table = pa.table({"item_id": pa.array(list(ids), pa.int64()), "vector": _list_column(vectors)})
+    con.register("batch_of_vectors", table)
+    try:
+        con.execute(
+            "INSERT INTO vectors SELECT ?, item_id, vector FROM batch_of_vectors "
+            "WHERE item_id NOT IN (SELECT item_id FROM vectors WHERE embedder = ?)",
+            [embedder, embedder],
+        )
+    finally:
+        con.unregister("batch_of_vectors")
+
+
+def fetch(con: Connection, embedder: str, ids: Sequence[int]) -> FloatArray:
+    """Return the vectors of ``ids`` in their order, float32 (n, d).
+
+    Raises KeyError when one is missing: the loop embeds before it asks.
+    """
+    if not ids:
+        return np.zeros((0, 0), dtype=np.float32)
+    table = con.execute(
+        "SELECT item_id, vector FROM vectors WHERE embedder = ? "
+        "AND item_id IN (SELECT unnest(?::BIGINT[])) ORDER BY item_id",
+        [embedder, list(ids)],
+    ).to_arrow_table()
+    return _in_order(table, "vector", ids)
+
+
+def count(con: Connection, embedder: str) -> int:
+    """Return how many items have a vector of this embedder."""
+    row = con.execute("SELECT count(*) FROM vectors WHERE embedder = ?", [embedder]).fetchone()
+    return int(row[0]) if row else 0
+
+
+def replace_predictions(
+    con: Connection, round: int, ids: Sequence[int], probabilities: FloatArray
+) -> None:
+    """Store class probabilities, shape (n, C), of a round's model; earlier ones of these ids go."""
+    table = pa.table(
+        {
+            "item_id": pa.array(list(ids), pa.int64()),
+            "probabilities": _list_column(probabilities),
+        }
+    )
+    con.register("batch_of_predictions", table)
+    try:
+        con.execute(
+            "DELETE FROM predictions WHERE round = ? "
+            "AND item_id IN (SELECT item_id FROM batch_of_predictions)",
+            [round],
+        )
+        con.execute("INSERT INTO predictions SELECT ?, * FROM batch_of_predictions", [round])
+    finally:
+        con.unregister("batch_of_predictions")
+
+
+def predictions(con: Connection, round: int, ids: Sequence[int]) -> dict[int, np.ndarray]:
+    """Return the probabilities of a round's model for those of ``ids`` it has scored."""
+    table = con.execute(
+        "SELECT item_id, probabilities FROM predictions WHERE round = ? "
+        "AND item_id IN (SELECT unnest(?::BIGINT[])) ORDER BY item_id",
+        [round, list(ids)],
+    ).to_arrow_table()
+    if table.num_rows == 0:
+        return {}
+    matrix = _matrix(table["probabilities"], table.num_rows)
+    return dict(zip(table["item_id"].to_pylist(), matrix, strict=True))
+
+
+def replace_posteriors(
+    con: Connection,
+    round: int,
+    ids: Sequence[int],
+    probabilities: FloatArray,
+    p_wrong: Sequence[float | None],
+) -> None:
+    """Store the label model of a round, replacing it if it was there."""
+    table = pa.table(
+        {
+            "item_id": pa.array(list(ids), pa.int64()),
+            "probabilities": _list_column(probabilities),
+            "p_wrong": pa.array(list(p_wrong), pa.float64()),
+        }
+    )
+    con.register("batch_of_posteriors", table)
+    try:
+        con.execute("DELETE FROM posteriors WHERE round = ?", [round])
+        con.execute("INSERT INTO posteriors SELECT ?, * FROM batch_of_posteriors", [round])
+    finally:
+        con.unregister("batch_of_posteriors")
+
+
+def _in_order(table: pa.Table, column: str, ids: Sequence[int]) -> FloatArray:
+    found = np.asarray(table["item_id"].to_numpy(), dtype=np.int64)
+    matrix = _matrix(table[column], table.num_rows)
+    wanted = np.asarray(ids, dtype=np.int64)
+    places = np.searchsorted(found, wanted)
+    if found.size == 0 or np.any(places >= found.size) or np.any(found[places] != wanted):
+        raise KeyError("a vector is missing")
+    return matrix[places]
