@@ -1,0 +1,158 @@
+"""What a running job shows: bars with an ETA on a terminal, one line a step everywhere else."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, TypeVar
+
+from imfl_engine.events import (
+    Annotated,
+    Event,
+    ModelReady,
+    Notice,
+    Progress,
+    StepFinished,
+    StepStarted,
+    TrainingProgress,
+    ValidationMeasured,
+)
+from imfl_tui.cli.shell import say, visible
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bars
+    from rich.progress import TaskID
+
+E = TypeVar("E")
+REFRESHES_PER_SECOND = 8
+SECONDS_BEFORE_A_BAR = 1.0
+
+
+class Reporter:
+    """Shows events on stderr. Use it as a context manager around the loop over the events.
+
+    Bars appear only on a terminal, and only for work that takes longer than a second.
+    """
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._quiet = quiet
+        self._bars: Bars | None = None
+        self._task: TaskID | None = None
+        self._started = time.monotonic()
+        self._step_started = self._started
+        self._stack = ExitStack()
+        self._last_detail = ""
+
+    def __enter__(self) -> Reporter:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._stack.close()
+        self._bars = None
+
+    def show(self, event: object) -> None:
+        """Show one event; kinds that are not for people are ignored."""
+        match event:
+            case StepStarted(step):
+                self._begin(f"round {step.round} {step.kind.value}")
+            case Progress():
+                text = event.detail or event.job
+                self._update(text, event.done, event.total, event.unit, event.eta_seconds)
+            case Annotated():
+                money = f" · ${event.spent_usd:.2f}" if event.limit_usd or event.spent_usd else ""
+                invalid = f" · {event.invalid} invalid" if event.invalid else ""
+                self._update(
+                    f"annotate{money}{invalid}",
+                    event.done,
+                    event.total,
+                    "labels",
+                    event.eta_seconds,
+                )
+            case TrainingProgress():
+                text = f"train · loss {event.loss:.3f} · {event.samples_per_second:.0f}/s"
+                self._update(text, event.step, event.total, "steps", event.eta_seconds)
+            case ValidationMeasured():
+                self._last_detail = f"validation {event.accuracy:.3f}"
+            case ModelReady():
+                self._last_detail = f"{event.samples_per_second:.0f} samples/s on {event.device}"
+            case StepFinished(step):
+                seconds = time.monotonic() - self._step_started
+                detail = f" · {self._last_detail}" if self._last_detail else ""
+                self._end()
+                self._say(f"round {step.round} · {step.kind.value} done in {seconds:.1f} s{detail}")
+            case Notice():
+                self._say(f"{event.level}: {event.text}")
+                if event.hint:
+                    self._say(event.hint)
+
+    async def follow(self, events: AsyncIterator[E]) -> list[E]:
+        """Show every event of a job and return those that are not part of `Event`: its results."""
+        results: list[E] = []
+        async for event in events:
+            self.show(event)
+            if not isinstance(event, Event):
+                results.append(event)
+        return results
+
+    def _begin(self, text: str) -> None:
+        self._step_started = time.monotonic()
+        self._last_detail = ""
+        self._end()
+
+    def _end(self) -> None:
+        if self._bars is not None and self._task is not None:
+            self._bars.remove_task(self._task)
+        self._task = None
+
+    def _update(self, text: str, done: int, total: int, unit: str, eta: float | None) -> None:
+        if self._quiet or not sys.stderr.isatty():
+            return
+        if time.monotonic() - self._step_started < SECONDS_BEFORE_A_BAR and self._bars is None:
+            return
+        bars = self._bars or self._make_bars()
+        if self._task is None:
+            self._task = bars.add_task("", total=None, count="", eta="")
+        bars.update(
+            self._task,
+            description=visible(text),
+            completed=done,
+            total=total or None,
+            count=f"{done:,}/{total:,} {unit}" if total else f"{done:,} {unit}",
+            eta=f"about {duration(eta)} left" if eta is not None and done < total else "",
+        )
+
+    def _make_bars(self) -> Bars:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        self._bars = self._stack.enter_context(
+            Progress(
+                TextColumn("{task.description}", markup=False),
+                BarColumn(),
+                TextColumn("{task.fields[count]}", markup=False),
+                TextColumn("{task.fields[eta]}", markup=False),
+                console=Console(file=sys.stderr),
+                transient=True,
+                refresh_per_second=REFRESHES_PER_SECOND,
+            )
+        )
+        return self._bars
+
+    def _say(self, text: str) -> None:
+        if self._quiet:
+            return
+        if self._bars is not None:
+            self._bars.console.print(visible(text), markup=False, highlight=False)
+        else:
+            say(text)
+
+
+def duration(seconds: float) -> str:
+    """A length of time in words a person reads at a glance."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

@@ -1,0 +1,63 @@
+"""What a process imports decides how fast it starts; these look at ``sys.modules`` from outside."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("textual", "duckdb", "torch", "transformers", "sentence_transformers", "peft", "openai")
+
+
+def modules_after(code: str) -> set[str]:
+    """Top-level names in ``sys.modules`` of a fresh interpreter that ran ``code``."""
+    script = f"{code}\nimport sys\nprint('MODULES', *sorted(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    line = next(row for row in done.stdout.splitlines() if row.startswith("MODULES "))
+    return {name.partition(".")[0] for name in line.split()[1:]}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["--version"], ["new", "--help"], ["run", "--help"], ["doctor", "--help"]],
+    ids=" ".join,
+)
+def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
+    loaded = modules_after(
+        "import sys\n"
+        f"sys.argv = ['imfl-tui', *{arguments!r}]\n"
+        "from imfl_tui.cli import main\n"
+        "try:\n    main()\n"
+        "except SystemExit as stop:\n    assert not stop.code, stop.code\n"
+    )
+    assert loaded.isdisjoint(HEAVY), sorted(loaded & set(HEAVY))
+
+
+def test_a_usage_error_imports_nothing_heavy() -> None:
+    loaded = modules_after(
+        "import sys\n"
+        "sys.argv = ['imfl-tui', 'exprot']\n"
+        "from imfl_tui.cli import main\n"
+        "try:\n    main()\n"
+        "except SystemExit as stop:\n    assert stop.code == 2, stop.code\n"
+    )
+    assert loaded.isdisjoint(HEAVY), sorted(loaded & set(HEAVY))
+
+
+@pytest.mark.parametrize(
+    "module", ["imfl_engine", "imfl_engine.settings", "imfl_engine.project", "imfl_engine.loop"]
+)
+def test_the_engine_knows_no_user_interface_and_no_torch(module: str) -> None:
+    loaded = modules_after(f"import {module}")
+    forbidden = {"textual", "rich", "typer", "torch", "transformers", "sentence_transformers"}
+    assert loaded.isdisjoint(forbidden), sorted(loaded & forbidden)
+
+
+def test_the_app_does_not_import_torch() -> None:
+    loaded = modules_after("import imfl_tui.app")
+    forbidden = {"torch", "transformers", "sentence_transformers", "peft", "openai"}
+    assert loaded.isdisjoint(forbidden), sorted(loaded & forbidden)
