@@ -1,1 +1,1 @@
-"""The cheap labels: retrieval, prompts, the endpoint, money, and the run that ties them together."""
+"""The cheap labels: retrieval, prompts, the endpoint, money, and the run over all of them."""

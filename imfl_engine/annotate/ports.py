@@ -74,7 +74,7 @@ class Committed:
 
 @dataclass(frozen=True, slots=True)
 class BatchEntry:
-    """One request of a provider batch; ``charge_id`` is also its ``custom_id`` in the batch file."""
+    """One request of a provider batch; ``charge_id`` is also its ``custom_id`` in the file."""
 
     charge_id: str
     prompt_hash: str
@@ -85,7 +85,7 @@ class BatchEntry:
 
 @dataclass(frozen=True, slots=True)
 class BatchJob:
-    """A provider batch; survives restarts, so that a submitted one is collected and not bought again.
+    """A provider batch; survives restarts, so a submitted one is collected, not bought again.
 
     ``remote_id`` is None while submission is under way. ``finished`` once its results, or its
     failure, are on disk.
@@ -169,9 +169,10 @@ class ReplyStore(Protocol):
         ...
 
     async def recover(self) -> Balance:
-        """Turn every open reservation that is in no unfinished batch into `Lost`; return the balance.
+        """Turn every open reservation that is in no unfinished batch into `Lost`.
 
-        Called before a run starts: a reservation that is open then belongs to a process that died.
+        Returns the balance. Called before a run starts: a reservation that is open then belongs to
+        a process that died.
         """
         ...
 
