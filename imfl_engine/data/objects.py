@@ -1,0 +1,310 @@
+"""JSON Lines, and JSON arrays read one object at a time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import orjson
+
+from imfl_engine.data.chunks import CHUNK_BYTES, CHUNK_ROWS, ObjectChunk, resize
+from imfl_engine.data.files import InputFile, reading
+from imfl_engine.data.values import clean
+from imfl_engine.errors import DataError
+
+_BLOCK = 1 << 20
+_WIDE = float(2**63)
+_JSON_HINT = 'Every line is one JSON object, for example {"text": "..."}.'
+
+
+class JsonLinesReader:
+    """One JSON object a line; blank lines are skipped."""
+
+    def __init__(self, path: Path, encoding: str | None = None) -> None:
+        self._path = path
+        self._file = InputFile(path, encoding)
+        utf8 = self._file.encoding in ("utf-8", "utf-8-sig")
+        # JSON's own decoder checks UTF-8, so the lines need not be decoded before it
+        self._lines: IO[Any] = self._file.binary() if utf8 else self._file.text(newline="\n")
+        self._line = 0
+        self._first: ObjectChunk | None = None
+        with reading(path):
+            try:
+                self._first = self._next()
+            except BaseException:
+                self._file.close()
+                raise
+        self._names = _names(self._first.rows if self._first else [])
+
+    @property
+    def names(self) -> list[str]:
+        """The keys of the first objects, in the order they appear."""
+        return self._names
+
+    @property
+    def share(self) -> float:
+        """See `Reader`."""
+        return self._file.share
+
+    def chunks(self) -> Iterator[ObjectChunk]:
+        """See `Reader`; a line that is no object is a `DataError` naming it."""
+        with reading(self._path):
+            chunk, self._first = self._first, None
+            while chunk is not None:
+                yield from _split(chunk)
+                chunk = self._next()
+
+    def _next(self) -> ObjectChunk | None:
+        rows: list[dict[str, Any]] = []
+        while not rows:
+            lines = self._lines.readlines(CHUNK_BYTES // 2)
+            if not lines:
+                return None
+            if self._line == 0 and isinstance(lines[0], bytes):
+                lines[0] = lines[0].removeprefix(b"\xef\xbb\xbf")
+            loads = orjson.loads
+            for line in lines:
+                self._line += 1
+                try:
+                    row = loads(line)
+                except orjson.JSONDecodeError:
+                    if not line.strip():
+                        continue
+                    row = self._exact(line)
+                if type(row) is not dict:
+                    raise DataError(
+                        f"'{self._path}', line {self._line}, holds {_a_kind(row)} where an object "
+                        "belongs.",
+                        _JSON_HINT,
+                    )
+                for value in row.values():
+                    if type(value) is float and not -_WIDE < value < _WIDE:
+                        row = self._exact(line)  # an integer beyond 64 bits keeps its digits
+                        break
+                rows.append(row)
+        return ObjectChunk(rows)
+
+    def _exact(self, line: bytes | str) -> Any:
+        text = line.decode("utf-8") if isinstance(line, bytes) else line
+        try:
+            return loads_exact(text)
+        except (ValueError, RecursionError) as error:
+            reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+            place = f", column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
+            raise DataError(
+                f"'{self._path}', line {self._line}{place}, is not JSON: {reason}.", _JSON_HINT
+            ) from error
+
+    def close(self) -> None:
+        """See `Reader`."""
+        self._file.close()
+
+
+class JsonReader:
+    """An array of objects, or an object that holds one under ``data``, read as a stream.
+
+    Memory stays at one chunk however long the array is.
+    """
+
+    def __init__(self, path: Path, encoding: str | None = None) -> None:
+        self._path = path
+        self._file = InputFile(path, encoding)
+        self._stream = _Stream(self._file.text(newline=""), path)
+        self._chunks = resize(self._objects(), lambda: self._stream.taken)
+        self._first: ObjectChunk | None = None
+        with reading(path):
+            try:
+                self._first = next(self._chunks, None)
+            except BaseException:
+                self._file.close()
+                raise
+        self._names = _names(self._first.rows if self._first else [])
+
+    @property
+    def names(self) -> list[str]:
+        """The keys of the first objects, in the order they appear."""
+        return self._names
+
+    @property
+    def share(self) -> float:
+        """See `Reader`."""
+        return self._file.share
+
+    def chunks(self) -> Iterator[ObjectChunk]:
+        """See `Reader`; an entry that is no object is a `DataError` naming it."""
+        with reading(self._path):
+            if self._first is not None:
+                yield self._first
+                self._first = None
+            yield from self._chunks
+
+    def _objects(self) -> Iterator[dict[str, Any]]:
+        stream = self._stream
+        start = stream.peek()
+        if start == "{":
+            stream.skip()
+            while stream.peek() == '"':
+                name = stream.value()
+                stream.expect(":")
+                if name == "data" and stream.peek() == "[":
+                    break
+                stream.value()
+                if stream.peek() == ",":
+                    stream.skip()
+            else:
+                raise DataError(
+                    f"'{self._path}' holds an object without a list called 'data'.",
+                    'Give an array of objects, {"data": [...]}, or one object a line in a '
+                    "file that ends in .jsonl.",
+                )
+        elif start != "[":
+            raise DataError(
+                f"'{self._path}' does not hold an array of objects.",
+                "Give an array of objects, or one object a line in a file that ends in .jsonl.",
+            )
+        for number, value in enumerate(stream.array(), 1):
+            if not isinstance(value, dict):
+                raise DataError(
+                    f"'{self._path}', entry {number}, is {_a_kind(value)} where an object belongs.",
+                    'Give an array of objects, for example [{"text": "..."}].',
+                )
+            yield value
+
+    def close(self) -> None:
+        """See `Reader`."""
+        self._file.close()
+
+
+class _Stream:
+    """Takes JSON values off a text file without holding more of it than the value at hand."""
+
+    def __init__(self, file: IO[str], path: Path) -> None:
+        self._file = file
+        self._path = path
+        self._buffer = ""
+        self._at = 0
+        self._line = 1
+        self._ended = False
+        self._decode = json.JSONDecoder(parse_constant=lambda _: None).raw_decode
+        self.taken = 0
+
+    def _more(self, size: int = _BLOCK) -> bool:
+        block = "" if self._ended else self._file.read(size)
+        self._ended = not block
+        self._line += self._buffer.count("\n", 0, self._at)
+        self.taken += self._at
+        self._buffer = self._buffer[self._at :] + block
+        self._at = 0
+        return bool(block)
+
+    def peek(self) -> str:
+        """The next character that is no white space; ``""`` at the end."""
+        while True:
+            while self._at < len(self._buffer):
+                character = self._buffer[self._at]
+                if character not in " \t\r\n":
+                    return character
+                self._at += 1
+            if not self._more():
+                return ""
+
+    def skip(self) -> None:
+        """Step over the character that `peek` showed."""
+        self._at += 1
+
+    def expect(self, character: str) -> None:
+        """Step over ``character`` or raise."""
+        found = self.peek()
+        if found != character:
+            what = f"'{found}'" if found else "the end of the file"
+            raise self._broken(f"'{character}' belongs where {what} is", self._at)
+        self.skip()
+
+    def value(self) -> Any:
+        """Take one JSON value."""
+        if not self.peek():
+            raise self._broken("the file ends early", self._at)
+        size = _BLOCK
+        while True:
+            try:
+                value, end = self._decode(self._buffer, self._at)
+            except json.JSONDecodeError as error:
+                cut = error.msg.startswith("Unterminated") or error.pos >= len(self._buffer) - 16
+                if not (cut and self._more(size)):
+                    raise self._broken(error.msg, error.pos) from error
+                size *= 2  # a value of n bytes is tried log n times
+            except RecursionError as error:
+                raise self._broken("it is nested too deeply", self._at) from error
+            else:
+                if end == len(self._buffer) and not self._ended and self._more(size):
+                    continue  # a number may go on in the next block
+                self._at = end
+                return _clean(value)
+
+    def array(self) -> Iterator[Any]:
+        """Take the values of an array one by one."""
+        self.expect("[")
+        if self.peek() == "]":
+            return
+        while True:
+            yield self.value()
+            if self.peek() == "]":
+                return
+            self.expect(",")
+
+    def _broken(self, reason: str, position: int) -> DataError:
+        line = self._line + self._buffer.count("\n", 0, position)
+        return DataError(
+            f"'{self._path}', line {line}, is not JSON: {reason}.", "Check the file at that line."
+        )
+
+
+def loads_exact(text: str) -> Any:
+    """Decode JSON with the standard library: NaN becomes null, wide integers keep every digit."""
+    return _clean(json.loads(text, parse_constant=lambda _: None))
+
+
+def _clean(value: Any) -> Any:
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, dict):
+        return {clean(name): _clean(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_clean(part) for part in value]
+    return value
+
+
+def _split(chunk: ObjectChunk) -> Iterator[ObjectChunk]:
+    for start in range(0, len(chunk.rows), CHUNK_ROWS):
+        yield ObjectChunk(chunk.rows[start : start + CHUNK_ROWS])
+
+
+def _names(rows: list[dict[str, Any]]) -> list[str]:
+    seen: dict[str, None] = {}
+    for row in rows:
+        seen.update(dict.fromkeys(row))
+    return list(seen)
+
+
+def _a_kind(value: Any) -> str:
+    kinds = {str: "a text", list: "a list", dict: "an object", bool: "true or false"}
+    return "null" if value is None else kinds.get(type(value), "a number")
+
+
+def looks_like_lines(path: Path, encoding: str | None = None) -> bool:
+    """Whether a ``.json`` file really holds one object a line, as much of the web has it."""
+    file = InputFile(path, encoding)
+    try:
+        with reading(path):
+            lines = file.text(newline="\n")
+            first, second = lines.readline(_BLOCK).strip(), lines.readline(_BLOCK).strip()
+            if not (first.removeprefix("\ufeff").startswith("{") and second.startswith("{")):
+                return False
+            try:
+                return isinstance(json.loads(first.removeprefix("\ufeff")), dict)
+            except ValueError:
+                return False
+    finally:
+        file.close()

@@ -1,0 +1,316 @@
+"""Sources of items: files and hub data sets in, Arrow tables of items out, as a stream.
+
+`open_source` finds the columns and checks them before anything is read; `Source.tables` then
+delivers the items in tables of `ITEM_SCHEMA`, each small enough to forget.
+"""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import fields
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pyarrow as pa
+
+from imfl_engine.data.chunks import Chunk, Reader
+from imfl_engine.data.columnar import HubReader, ParquetReader
+from imfl_engine.data.delimited import DelimitedReader, LineReader
+from imfl_engine.data.files import check_file, format_of
+from imfl_engine.data.guess import Columns, guess_columns
+from imfl_engine.data.objects import JsonLinesReader, JsonReader, looks_like_lines
+from imfl_engine.data.values import as_label, as_options, option_label
+from imfl_engine.errors import DataError, UsageError
+from imfl_engine.types import NewItem, Split
+
+ITEM_SCHEMA = pa.schema(
+    [
+        pa.field("key", pa.string(), nullable=False),
+        pa.field("text", pa.string(), nullable=False),
+        pa.field("context", pa.string()),
+        pa.field("options", pa.list_(pa.string()), nullable=False),
+        pa.field("gold", pa.string()),
+        pa.field("split", pa.string(), nullable=False),
+        pa.field("meta", pa.string(), nullable=False),
+        pa.field("content_hash", pa.string(), nullable=False),
+    ]
+)
+"""``meta`` is the JSON text of an object: every column of the source that is nothing else."""
+
+PREVIEW_ROWS = 200
+
+
+class Source:
+    """One or more files of the same columns. `tables` reads them afresh each time it is called."""
+
+    def __init__(
+        self,
+        names: Sequence[str | Path],
+        given: Columns,
+        *,
+        split: Split = "pool",
+        test_fraction: float = 0.0,
+        seed: int = 0,
+        encoding: str | None = None,
+    ) -> None:
+        if not names:
+            raise UsageError("No data was given.", "Name at least one file.")
+        self._names = [str(name) for name in names]
+        self._given = given
+        self._split = split
+        self._test_fraction = test_fraction
+        self._seed = seed
+        self._encoding = encoding
+        self._progress = (0, 0.0)
+        with closing(_open(self._names[0], encoding)) as reader:
+            self._column_names = list(reader.names)
+            self._preview = _preview(reader, PREVIEW_ROWS)
+        self._columns = resolve_columns(self._names[0], self._column_names, self._preview, given)
+        for name in self._names[1:]:  # every file is looked at before the first is read through
+            with closing(_open(name, encoding)) as reader:
+                _check_columns(name, reader.names, self._columns)
+
+    @property
+    def columns(self) -> Columns:
+        """The columns in use; ``""`` for a part that the source does not have."""
+        return self._columns
+
+    @property
+    def column_names(self) -> list[str]:
+        """All columns of the first file."""
+        return list(self._column_names)
+
+    @property
+    def share(self) -> float:
+        """How far the latest call of `tables` has read, 0 to 1, for a progress bar."""
+        done, part = self._progress
+        return min((done + part) / len(self._names), 1.0)
+
+    def preview(self, rows: int = 20) -> list[dict[str, Any]]:
+        """The first rows of the first file as they are there, at most `PREVIEW_ROWS`."""
+        return self._preview[:rows]
+
+    def tables(self) -> Iterator[pa.Table]:
+        """All items, in the order of the files, as tables of `ITEM_SCHEMA`.
+
+        Raises `DataError` when a file turns out to be broken further down: what was delivered
+        before belongs to the same import and should be forgotten with it.
+        """
+        for chunk in self._chunks():
+            yield self._table(chunk)
+
+    def batches(self) -> Iterator[list[NewItem]]:
+        """The same as `tables`, as values."""
+        for table in self.tables():
+            yield [
+                NewItem(
+                    text=row["text"],
+                    key=row["key"],
+                    context=row["context"],
+                    options=tuple(row["options"]),
+                    label=row["gold"],
+                    split=row["split"],
+                    meta=orjson.loads(row["meta"]),
+                )
+                for row in table.to_pylist()
+            ]
+
+    def label_counts(self) -> Counter[str]:
+        """How often each label occurs, in one pass that reads nothing else."""
+        if not self._columns.label:
+            return Counter()
+        counts: Counter[str] = Counter()
+        for chunk in self._chunks():
+            counts.update(label for label in self._gold(chunk) if label is not None)
+        return counts
+
+    def _chunks(self) -> Iterator[Chunk]:
+        for number, name in enumerate(self._names):
+            with closing(_open(name, self._encoding)) as reader:
+                _check_columns(name, reader.names, self._columns)
+                rows = 0
+                for chunk in reader.chunks():
+                    rows += len(chunk)
+                    self._progress = (number, reader.share)
+                    yield chunk
+                if not rows:
+                    raise DataError(
+                        f"'{name}' has columns but no rows.", "Give a file that holds items."
+                    )
+        self._progress = (len(self._names), 0.0)
+
+    def _gold(self, chunk: Chunk) -> list[str | None]:
+        columns = self._columns
+        if not columns.label:
+            return [None] * len(chunk)
+        if columns.options:
+            parsed = map(as_options, chunk.values(columns.options))
+            values = zip(chunk.values(columns.label), parsed, strict=True)
+            return [option_label(value, *options) for value, options in values]
+        return list(map(as_label, chunk.values(columns.label)))
+
+    def _table(self, chunk: Chunk) -> pa.Table:
+        columns = self._columns
+        size = len(chunk)
+        assert columns.text  # resolve_columns has seen to it
+        texts = chunk.texts(columns.text)
+        contexts: list[str | None] = (
+            [text or None for text in chunk.texts(columns.context)]
+            if columns.context
+            else [None] * size
+        )
+        options: list[tuple[str, ...]] = (
+            [as_options(value)[1] for value in chunk.values(columns.options)]
+            if columns.options
+            else [()] * size
+        )
+        hashes = content_hashes(texts, contexts, options)
+        keys: Sequence[str] = hashes
+        if columns.id:
+            given = chunk.texts(columns.id)
+            keys = [key or digest for key, digest in zip(given, hashes, strict=True)]
+        arrays = [
+            pa.array(keys, pa.string()),
+            pa.array(texts, pa.string()),
+            pa.array(contexts, pa.string()),
+            pa.array(options, ITEM_SCHEMA.field("options").type),
+            pa.array(self._gold(chunk), pa.string()),
+            pa.array(self._splits(keys), pa.string()),
+            pa.array(chunk.rest(columns.used()), pa.string()),
+            pa.array(hashes, pa.string()),
+        ]
+        return pa.Table.from_arrays(arrays, schema=ITEM_SCHEMA)
+
+    def _splits(self, keys: Sequence[str]) -> list[str]:
+        if not self._test_fraction:
+            return [self._split] * len(keys)
+        return [
+            "test" if split_fraction(key, self._test_fraction, self._seed) else self._split
+            for key in keys
+        ]
+
+
+def open_source(
+    paths: Sequence[str | Path] | str | Path,
+    columns: Columns | None = None,
+    *,
+    split: Split = "pool",
+    test_fraction: float = 0.0,
+    seed: int = 0,
+    encoding: str | None = None,
+) -> Source:
+    """Open files, or ``hf:owner/name[:split]``, and find out which column is what.
+
+    ``test_fraction`` of the items, chosen by a hash of their keys and ``seed``, get the split
+    ``test``. ``encoding`` is for text files that are not UTF-8. Raises `UsageError` for a file or a
+    column that does not exist, `DataError` for content that cannot be used.
+    """
+    if isinstance(paths, str | Path):
+        paths = [paths]
+    return Source(
+        paths,
+        columns or Columns(),
+        split=split,
+        test_fraction=test_fraction,
+        seed=seed,
+        encoding=encoding,
+    )
+
+
+def label_values(source: Source) -> Counter[str]:
+    """How often each label occurs in ``source``; see `Source.label_counts`."""
+    return source.label_counts()
+
+
+def content_hash(text: str, context: str | None = None, options: Sequence[str] = ()) -> str:
+    """The identity of an item that has no other: BLAKE2b of its parts, 16 hexadecimal digits."""
+    parts = (
+        text if context is None and not options else "\x1f".join((text, context or "", *options))
+    )
+    return blake2b(parts.encode("utf-8", "replace"), digest_size=8).hexdigest()
+
+
+def content_hashes(
+    texts: Sequence[str], contexts: Sequence[str | None], options: Sequence[Sequence[str]]
+) -> list[str]:
+    """`content_hash` of many items."""
+    return list(map(content_hash, texts, contexts, options))
+
+
+def split_fraction(key: str, fraction: float, seed: int = 0) -> bool:
+    """Whether the item ``key`` falls into the ``fraction`` (0 to 1) that is held out.
+
+    It depends on nothing else: not on the order, nor on which other items there are.
+    """
+    digest = blake2b(key.encode("utf-8", "replace"), digest_size=8, salt=seed.to_bytes(8, "little"))
+    return int.from_bytes(digest.digest(), "little") < fraction * 2**64
+
+
+def resolve_columns(
+    source: str, names: Sequence[str], rows: Sequence[dict[str, Any]], given: Columns
+) -> Columns:
+    """The columns ``given`` and, for the rest, the guessed ones; `UsageError` where none fits."""
+    _check_columns(source, names, given)
+    if not rows and not names:
+        raise DataError(f"'{source}' holds no items.", "Give a file that holds at least one item.")
+    guess = guess_columns(names, rows, given)
+    if guess.ambiguous:
+        raise UsageError(
+            f"'{source}' has more than one column that could be the text: "
+            f"{', '.join(guess.ambiguous)}.",
+            f"Name it with --text; the columns are {', '.join(names)}.",
+        )
+    if not guess.columns.text:
+        if not rows:
+            raise DataError(f"'{source}' has columns but no rows.", "Give a file that holds items.")
+        raise UsageError(
+            f"'{source}' has no column that looks like the text.",
+            f"Name it with --text; the columns are {', '.join(names)}.",
+        )
+    return guess.columns
+
+
+def _check_columns(source: str, names: Sequence[str], columns: Columns) -> None:
+    for part in fields(columns):
+        wanted = getattr(columns, part.name)
+        if wanted and wanted not in names:
+            folded = {name.casefold(): name for name in names}
+            near = difflib.get_close_matches(wanted.casefold(), list(folded), n=1)
+            raise UsageError(
+                f"'{source}' has no column '{wanted}' (--{part.name}).",
+                (f"Did you mean '{folded[near[0]]}'? " if near else "")
+                + f"The columns are {', '.join(names)}.",
+            )
+
+
+def _preview(reader: Reader, count: int) -> list[dict[str, Any]]:
+    chunk = next(iter(reader.chunks()), None)
+    if chunk is None:
+        return []
+    columns = {name: chunk.values(name) for name in reader.names}
+    rows = zip(*columns.values(), strict=True)
+    return [dict(zip(columns, row, strict=True)) for row in itertools.islice(rows, count)]
+
+
+def _open(name: str, encoding: str | None) -> Reader:
+    if name.startswith("hf:"):
+        return HubReader(name)
+    path = Path(name)
+    if path.is_dir() or not path.exists():
+        check_file(path)  # before its ending: a missing file is missing, whatever its name
+    kind = format_of(path)
+    if kind == "parquet":
+        return ParquetReader(path)
+    if kind == "txt":
+        return LineReader(path, encoding)
+    if kind in ("csv", "tsv"):
+        return DelimitedReader(path, tabs=kind == "tsv", encoding=encoding)
+    if kind == "json" and not looks_like_lines(path, encoding):
+        return JsonReader(path, encoding)
+    return JsonLinesReader(path, encoding)
