@@ -20,8 +20,8 @@ Row = Mapping[str, Any]
 _TEXT = (
     "text", "sentence", "content", "question", "utterance", "message", "body", "comment", "review",
     "abstract", "headline", "news", "tweet", "post", "document", "article", "passage",
-    "description", "complaint", "note", "query", "prompt", "input", "sentence1", "premise", "summary", "title",
-    "subject",
+    "description", "complaint", "note", "query", "prompt", "input", "sentence1",
+    "premise", "summary", "title", "subject",
 )  # fmt: skip
 _CONTEXT = (
     "context", "contexts", "passage", "background", "evidence", "article", "document", "abstract",
