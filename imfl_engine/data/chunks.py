@@ -8,10 +8,11 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
+from imfl_engine.data.arrow import json_objects, to_list
 from imfl_engine.data.values import as_text, dump_json
 
 CHUNK_ROWS = 32_768
-CHUNK_BYTES = 16 << 20
+CHUNK_BYTES = 8 << 20
 """A chunk ends at whichever comes first; a single item may be larger."""
 
 
@@ -30,7 +31,7 @@ class Chunk(Protocol):
         """The same as `values`, as strings; ``""`` where a row has none."""
         ...
 
-    def rest(self, used: frozenset[str]) -> list[str]:
+    def rest(self, used: frozenset[str]) -> Sequence[str] | pa.Array:
         """What each row holds besides the columns ``used``, as the JSON text of an object."""
         ...
 
@@ -131,25 +132,18 @@ class ArrowChunk:
         """The column as strings; see `Chunk`."""
         return [value if type(value) is str else as_text(value) for value in self.values(name)]
 
-    def rest(self, used: frozenset[str]) -> list[str]:
+    def rest(self, used: frozenset[str]) -> pa.Array:
         """The other columns; see `Chunk`."""
         names = [name for name in self.batch.schema.names if name not in used]
         if not names:
             return ["{}"] * len(self)
-        rows = zip(*(self.values(name) for name in names), strict=True)
-        return [dump_json(dict(zip(names, row, strict=True))) for row in rows]
-
-
-def to_list(array: pa.Array) -> list[Any]:
-    """An Arrow array as Python values; strings go through NumPy, which is several times faster."""
-    if isinstance(array, pa.DictionaryArray):
-        array = array.dictionary_decode()
-    kind = array.type
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        values: list[Any] = array.to_numpy(zero_copy_only=False).tolist()
-        return values
-    values = array.to_pylist()
-    return values
+        arrays = [
+            pa.array(self.values(name), pa.string())
+            if name in self.class_names
+            else self.batch.column(name)
+            for name in names
+        ]
+        return json_objects(names, arrays)
 
 
 def _class_name(value: Any, names: Sequence[str]) -> Any:
