@@ -1,0 +1,26 @@
+"""What the labels are worth: one model of the noise for training, review, reporting and routing."""
+
+from imfl_engine.label_model.control import control_accuracy, wilson
+from imfl_engine.label_model.evidence import Evidence, LabelModel, LabelModelOptions
+from imfl_engine.label_model.head import Head, cross_fit, fit_head
+from imfl_engine.label_model.posterior import fit
+from imfl_engine.label_model.review import below, expected_in_next, order_by_risk, worst_pair
+from imfl_engine.label_model.training_set import TrainingSet, training_set
+
+__all__ = [
+    "Evidence",
+    "Head",
+    "LabelModel",
+    "LabelModelOptions",
+    "TrainingSet",
+    "below",
+    "control_accuracy",
+    "cross_fit",
+    "expected_in_next",
+    "fit",
+    "fit_head",
+    "order_by_risk",
+    "training_set",
+    "wilson",
+    "worst_pair",
+]

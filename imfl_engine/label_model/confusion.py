@@ -1,0 +1,82 @@
+"""How the LLM errs: a confusion matrix, or one number where labels have no fixed meaning."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imfl_engine.label_model.evidence import Evidence, LabelModelOptions
+
+Floats = NDArray[np.float64]
+Labels = NDArray[np.int64]
+
+
+def estimate_confusion(
+    llm: Labels,
+    truth: Labels,
+    posterior: Floats,
+    fold: Labels,
+    classes: int,
+    options: LabelModelOptions,
+) -> tuple[Floats, Floats]:
+    """Return ``T`` (C, C), rows summing to 1, and each row's ``log T[:, llm]`` (n, C).
+
+    Pairs (``truth`` and ``llm`` both there) count 1, other LLM labels their ``posterior`` times
+    ``options.soft_counts``. Each row of the matrix is shrunk towards an annotator of the same
+    overall accuracy whose errors follow its own label shares. A pair's likelihood comes from a
+    matrix that has not counted its fold. Items without an LLM label get zeros.
+    """
+    said = llm >= 0
+    known = truth >= 0
+    pairs = said & known
+    open_rows = said & ~known
+    soft = np.zeros((classes, classes))
+    np.add.at(soft.T, llm[open_rows], options.soft_counts * posterior[open_rows])
+    counts = np.zeros((classes, classes))
+    np.add.at(counts, (truth[pairs], llm[pairs]), 1.0)
+    shares = np.bincount(llm[said], minlength=classes) + 1.0
+    shares = shares / shares.sum()
+    matrix = _smooth(counts, soft, shares, options.prior_strength)
+    likelihood = np.zeros((len(llm), classes))
+    likelihood[open_rows] = np.log(matrix)[:, llm[open_rows]].T
+    for k in range(int(fold.max(initial=-1)) + 1):
+        held = pairs & (fold == k)
+        if held.any():
+            without = counts.copy()
+            np.add.at(without, (truth[held], llm[held]), -1.0)
+            rest = _smooth(without, soft, shares, options.prior_strength)
+            likelihood[held] = np.log(rest)[:, llm[held]].T
+    return matrix, likelihood
+
+
+def _smooth(counts: Floats, soft: Floats, shares: Floats, strength: float) -> Floats:
+    """Add the Dirichlet prior and normalise the rows."""
+    total = counts + soft
+    classes = len(shares)
+    # three imagined labels, two of them right: a start for the very first pairs
+    accuracy = (np.trace(total) + 2.0) / (total.sum() + 3.0)
+    prior = (1.0 - accuracy) * shares[None, :] / np.maximum(1.0 - shares, 1e-9)[:, None]
+    np.fill_diagonal(prior, accuracy)
+    if classes == 1:
+        return np.ones((1, 1))
+    matrix = total + strength * prior
+    return np.asarray(matrix / matrix.sum(axis=1, keepdims=True))
+
+
+def scalar_log_likelihood(rows: Evidence, truth: Labels) -> Floats:
+    """Return ``log P(llm | y)`` (n, C) of an annotator with one accuracy for all options.
+
+    The accuracy is that on the pairs with a weak prior of 0.6; errors fall evenly on the item's
+    other options.
+    """
+    assert rows.option_counts is not None
+    said = rows.llm >= 0
+    pairs = said & (truth >= 0)
+    classes = int(rows.option_counts.max(initial=1))
+    right = float((rows.llm[pairs] == truth[pairs]).sum())
+    accuracy = min(0.99, (right + 3.0) / (int(pairs.sum()) + 5.0))
+    others = np.maximum(rows.option_counts - 1, 1)
+    likelihood = np.repeat(np.log((1.0 - accuracy) / others)[:, None], classes, axis=1)
+    likelihood[np.flatnonzero(said), rows.llm[said]] = np.log(accuracy)
+    likelihood[~said] = 0.0
+    return likelihood

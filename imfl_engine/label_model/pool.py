@@ -1,0 +1,45 @@
+"""Log-linear pooling: what each source of belief is worth, learned from items of known truth."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+def fit_exponents(
+    features: Floats,
+    truth: NDArray[np.int64],
+    start: Floats,
+    *,
+    weights: Floats | None = None,
+    prior_variance: float = 0.25,
+    iterations: int = 25,
+) -> Floats:
+    """Maximise ``sum_i w_i log q_i(truth_i)`` with ``q_i(y) ~ exp(theta . features[i, y])``.
+
+    ``features`` (n, C, k) log-probabilities, ``truth`` (n,), ``start`` (k,) being also the mean of
+    the normal prior that decides where data are few. The problem is convex; Newton's method.
+    Exponents below zero are set to zero: no source is believed in reverse.
+    """
+    theta = start.copy()
+    n = len(features)
+    if not n:
+        return theta
+    w = np.ones(n) if weights is None else weights
+    at_truth = features[np.arange(n), truth]
+    identity = np.eye(len(start)) / prior_variance
+    for _ in range(iterations):
+        logits = features @ theta
+        q = np.exp(logits - logits.max(axis=1, keepdims=True))
+        q /= q.sum(axis=1, keepdims=True)
+        means = np.einsum("nc,nck->nk", q, features)
+        gradient = (w[:, None] * (means - at_truth)).sum(axis=0) + identity @ (theta - start)
+        centred = features - means[:, None, :]
+        hessian = np.einsum("n,nc,nck,ncl->kl", w, q, centred, centred, optimize=True) + identity
+        step = np.linalg.solve(hessian, gradient)
+        theta = np.maximum(theta - np.clip(step, -0.5, 0.5), 0.0)
+        if np.abs(step).max() < 1e-4:
+            break
+    return theta

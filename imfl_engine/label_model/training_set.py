@@ -1,0 +1,72 @@
+"""Soft targets and weights for fine-tuning: the four losses.
+
+*two-mean* is the paper's: the mean over human labels plus the mean over LLM labels. *label-model*
+trains on the posteriors. *small-loss* keeps the LLM labels a head finds easy (FreeAL, Xiao et al.
+2023), *reweight* weights them by whether their gradient helps on human labels (LLMaAA, Zhang et al.
+2023, after Ren et al. 2018); both are baselines, computed on frozen vectors.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imfl_engine.label_model.baselines import meta_weights, small_losses
+from imfl_engine.label_model.evidence import Evidence, LabelModel
+from imfl_engine.label_model.posterior import fit
+from imfl_engine.settings import LossName
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSet:
+    """``ids`` (m,), ``targets`` float32 (m, C) rows summing to 1, ``weights`` float32 (m,) of mean
+    1.
+
+    The loss is ``mean(w_i * CE(target_i, f(x_i)))``.
+    """
+
+    ids: NDArray[np.int64]
+    targets: NDArray[np.float32]
+    weights: NDArray[np.float32]
+
+
+def training_set(
+    loss: LossName, evidence: Evidence, model: LabelModel | None, classes: int, seed: int
+) -> TrainingSet:
+    """Build the training set of ``loss`` from all labels; *label-model* fits ``model`` if None."""
+    order = np.argsort(evidence.ids, kind="stable")
+    rows = evidence.take(order)
+    human = (rows.human >= 0) | rows.confirmed_mask
+    truth = np.where(rows.human >= 0, rows.human, rows.llm)
+    llm = ~human & (rows.llm >= 0)
+    targets = np.zeros((rows.size, classes))
+    labelled = human | llm
+    targets[np.flatnonzero(labelled), truth[labelled]] = 1.0
+    weights = np.where(labelled, 1.0, 0.0)
+    if loss == "label-model":
+        if model is None:
+            model = fit(evidence, classes=classes, seed=seed)
+        position = {int(item): row for row, item in enumerate(model.ids)}
+        where = np.array([position[int(item)] for item in rows.ids[llm]], dtype=np.int64)
+        if len(where):
+            targets[llm] = model.posterior[where]
+    elif loss == "two-mean":
+        if human.any() and llm.any():
+            weights[human] = 1.0 / human.sum()
+            weights[llm] = 1.0 / llm.sum()
+    elif rows.vectors is not None and human.any() and llm.any():
+        if loss == "small-loss":
+            weights[llm] = small_losses(rows.vectors, targets, human, llm, seed)
+        else:
+            weights[llm] = meta_weights(rows.vectors, targets, human, llm)
+    kept = weights > 0
+    weights = weights[kept] / weights[kept].mean() if kept.any() else weights[kept]
+    return TrainingSet(
+        np.asarray(rows.ids[kept], np.int64),
+        targets[kept].astype(np.float32),
+        weights.astype(np.float32),
+    )
