@@ -115,7 +115,7 @@ def _update_posterior(
     features = [belief]
     start = [1.0]
     if rows.model_probabilities is not None:
-        scored = np.isfinite(rows.model_probabilities).all(axis=1)
+        scored = np.asarray(np.isfinite(rows.model_probabilities).all(axis=1))
         model = np.where(scored[:, None], rows.model_probabilities, np.exp(belief))
         features.append(np.log(np.maximum(model, _FLOOR)))
         start = [0.5, 0.5]
@@ -132,7 +132,7 @@ def _update_posterior(
         start.append(1.0)
         if rows.llm_log_probabilities is not None:
             logs = np.asarray(rows.llm_log_probabilities, float)
-            given = np.isfinite(logs).all(axis=1) & said
+            given = np.asarray(np.isfinite(logs).all(axis=1) & said)
             features.append(np.where(given[:, None], np.maximum(logs, np.log(_FLOOR)), 0.0))
             start.append(0.0)
     stacked = np.stack([_mask(f, state.allowed) for f in features], axis=2)

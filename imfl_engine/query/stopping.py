@@ -42,7 +42,7 @@ class Advice:
 
 
 def cohen_kappa(first: NDArray[np.integer], second: NDArray[np.integer]) -> float:
-    """Return the agreement beyond chance (Cohen 1960) of two label arrays (n,); 1 for empty ones."""
+    """Return the agreement beyond chance (Cohen 1960) of label arrays (n,); 1 for empty ones."""
     a, b = np.asarray(first), np.asarray(second)
     if not len(a):
         return 1.0
