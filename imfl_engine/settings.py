@@ -151,6 +151,8 @@ class Training(_Model):
     learning_rate: Annotated[float, Field(gt=0.0)] | None = None
     batch_size: Positive | None = None
     max_length: Positive = 256
+    validation_share: Annotated[float, Field(ge=0.0, le=0.5)] = 0.0
+    """Share of the human labels, never the control slice, held out for early stopping."""
     device: str = "auto"
 
 

@@ -15,11 +15,6 @@ if TYPE_CHECKING:
 
 _COLUMNS = "item_id, key, text, context, options, gold, split, meta"
 
-# The separator keeps ("ab", "c") and ("a", "bc") apart.
-_CONTENT_HASH = (
-    "md5_number_lower(concat_ws(chr(31), text, coalesce(context, ''), "
-    "coalesce(array_to_string(options, chr(30)), '')))"
-)
 
 
 def begin_import(con: Connection) -> None:
@@ -27,7 +22,7 @@ def begin_import(con: Connection) -> None:
     con.execute("DROP TABLE IF EXISTS incoming")
     con.execute(
         "CREATE TEMP TABLE incoming (n BIGINT, key VARCHAR, text VARCHAR, context VARCHAR, "
-        "options VARCHAR[], gold VARCHAR, split VARCHAR, meta VARCHAR)"
+        "options VARCHAR[], gold VARCHAR, split VARCHAR, meta VARCHAR, content_hash VARCHAR)"
     )
     con.execute("CREATE OR REPLACE TEMP SEQUENCE incoming_rows")
 
@@ -38,7 +33,7 @@ def stage(con: Connection, table: pa.Table) -> int:
     try:
         con.execute(
             "INSERT INTO incoming SELECT nextval('incoming_rows'), key, text, context, options, "
-            "gold, split, meta FROM batch_of_items"
+            "gold, split, meta, content_hash FROM batch_of_items"
         )
     finally:
         con.unregister("batch_of_items")
@@ -54,8 +49,8 @@ def finish_import(con: Connection, labels: Sequence[str]) -> dict[str, Any]:
     (when not empty) are dropped from the item and counted by value.
     """
     con.execute(
-        f"CREATE OR REPLACE TEMP TABLE staged AS SELECT n, key, split, {_CONTENT_HASH} AS "
-        "content_hash FROM incoming WHERE trim(text, E' \\t\\r\\n') <> ''"
+        "CREATE OR REPLACE TEMP TABLE staged AS SELECT n, key, split, content_hash "
+        "FROM incoming WHERE trim(text, E' \\t\\r\\n') <> ''"
     )
     con.execute(
         """
@@ -146,6 +141,12 @@ def by_key(con: Connection, key: str) -> Item | None:
         f"SELECT {_COLUMNS} FROM items WHERE key = ? ORDER BY item_id LIMIT 1", [key]
     ).fetchone()
     return _item(row) if row else None
+
+
+def most_options(con: Connection) -> int:
+    """Return the greatest number of options an item has."""
+    row = con.execute("SELECT coalesce(max(len(options)), 0) FROM items").fetchone()
+    return int(row[0]) if row else 0
 
 
 def ids_of_split(con: Connection, split: str, *, with_gold: bool = False) -> list[int]:

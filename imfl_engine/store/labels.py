@@ -119,6 +119,17 @@ def decided_actions(con: Connection) -> dict[int, str]:
     return {item_id: action for item_id, action in rows}
 
 
+def flagged_ids(con: Connection) -> set[int]:
+    """Return the ids of the flagged items."""
+    return {row[0] for row in con.execute("SELECT item_id FROM flagged_items").fetchall()}
+
+
+def comments(con: Connection) -> dict[int, str]:
+    """Return the current comments by item id."""
+    rows = con.execute("SELECT item_id, comment FROM comments ORDER BY item_id").fetchall()
+    return {item_id: comment for item_id, comment in rows if comment}
+
+
 def median_seconds(con: Connection, *, last: int = 100) -> float | None:
     """Return the median time of the latest labels in seconds, or None before the first."""
     row = con.execute(

@@ -20,7 +20,7 @@ CREATE TABLE items (
     gold VARCHAR,
     split VARCHAR NOT NULL,
     meta VARCHAR,
-    content_hash UBIGINT NOT NULL
+    content_hash VARCHAR NOT NULL
 );
 
 -- What the person did, append only; the current label is the view human_labels.

@@ -222,6 +222,16 @@ def latest(con: Connection, purpose: Purpose) -> dict[int, Reply]:
     return {row[0]: _reply(row) for row in rows}
 
 
+def latest_of(con: Connection, item_ids: Sequence[int]) -> dict[int, Reply]:
+    """Return the newest labelled reply of those of ``item_ids`` that have one."""
+    rows = con.execute(
+        f"SELECT {_COLUMNS} FROM replies WHERE label IS NOT NULL "
+        "AND item_id IN (SELECT unnest(?::BIGINT[])) ORDER BY reply_id",
+        [list(item_ids)],
+    ).fetchall()
+    return {row[0]: _reply(row) for row in rows}
+
+
 def of_item(con: Connection, item_id: int) -> list[Reply]:
     """Return every reply about an item, newest first."""
     rows = con.execute(

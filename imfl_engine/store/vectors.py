@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
-
 from imfl_engine.store.database import Connection
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 FloatArray = np.ndarray[tuple[int, int], np.dtype[np.float32]]
 
 
 def _list_column(matrix: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> pa.ListArray:
+    import pyarrow as pa  # a quarter of a second that opening a project need not pay
+
     rows, width = matrix.shape
     offsets = pa.array(np.arange(0, rows * width + 1, width, dtype=np.int32))
     values = pa.array(np.ascontiguousarray(matrix, dtype=np.float32).reshape(-1))
@@ -40,6 +44,8 @@ def missing(con: Connection, embedder: str, ids: Sequence[int]) -> list[int]:
 
 def add(con: Connection, embedder: str, ids: Sequence[int], vectors: FloatArray) -> None:
     """Store vectors, shape (n, d); ids that have one already keep it."""
+    import pyarrow as pa
+
     table = pa.table({"item_id": pa.array(list(ids), pa.int64()), "vector": _list_column(vectors)})
     con.register("batch_of_vectors", table)
     try:
@@ -59,10 +65,10 @@ def fetch(con: Connection, embedder: str, ids: Sequence[int]) -> FloatArray:
     """
     if not ids:
         return np.zeros((0, 0), dtype=np.float32)
-    table = con.execute(
+    table = con.sql(
         "SELECT item_id, vector FROM vectors WHERE embedder = ? "
         "AND item_id IN (SELECT unnest(?::BIGINT[])) ORDER BY item_id",
-        [embedder, list(ids)],
+        params=[embedder, list(ids)],
     ).to_arrow_table()
     return _in_order(table, "vector", ids)
 
@@ -77,6 +83,8 @@ def replace_predictions(
     con: Connection, round: int, ids: Sequence[int], probabilities: FloatArray
 ) -> None:
     """Store class probabilities, shape (n, C), of a round's model; earlier ones of these ids go."""
+    import pyarrow as pa
+
     table = pa.table(
         {
             "item_id": pa.array(list(ids), pa.int64()),
@@ -97,15 +105,24 @@ def replace_predictions(
 
 def predictions(con: Connection, round: int, ids: Sequence[int]) -> dict[int, np.ndarray]:
     """Return the probabilities of a round's model for those of ``ids`` it has scored."""
-    table = con.execute(
+    table = con.sql(
         "SELECT item_id, probabilities FROM predictions WHERE round = ? "
         "AND item_id IN (SELECT unnest(?::BIGINT[])) ORDER BY item_id",
-        [round, list(ids)],
+        params=[round, list(ids)],
     ).to_arrow_table()
     if table.num_rows == 0:
         return {}
     matrix = _matrix(table["probabilities"], table.num_rows)
     return dict(zip(table["item_id"].to_pylist(), matrix, strict=True))
+
+
+def newest_prediction(con: Connection, item_id: int) -> list[float] | None:
+    """Return the probabilities of the newest model that has scored an item."""
+    row = con.execute(
+        "SELECT probabilities FROM predictions WHERE item_id = ? ORDER BY round DESC LIMIT 1",
+        [item_id],
+    ).fetchone()
+    return list(row[0]) if row else None
 
 
 def replace_posteriors(
@@ -116,6 +133,8 @@ def replace_posteriors(
     p_wrong: Sequence[float | None],
 ) -> None:
     """Store the label model of a round, replacing it if it was there."""
+    import pyarrow as pa
+
     table = pa.table(
         {
             "item_id": pa.array(list(ids), pa.int64()),

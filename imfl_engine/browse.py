@@ -1,0 +1,245 @@
+"""Snapshots of items for the screens: the queue, the review, one item, its neighbours."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+
+from imfl_engine.errors import UsageError
+from imfl_engine.loop.context import LoopContext
+from imfl_engine.store import items, labels, replies, reports, rounds, vectors
+from imfl_engine.types import Interval, Item, Purpose, Reply, StepKind
+from imfl_engine.views import (
+    CalibrationBin,
+    ClassScore,
+    Evaluation,
+    ItemDetail,
+    Opinion,
+    QueueItem,
+    ReviewPage,
+    SimilarItem,
+)
+
+REVIEW_AHEAD = 20
+"""The review queue says how many errors its next so many labels should hold."""
+
+
+async def read_queue(context: LoopContext, limit: int) -> list[QueueItem]:
+    """Return the open items of the newest round's human batch; skipped ones come last."""
+
+    def read(con: rounds.Connection) -> tuple[list[tuple[rounds.Selected, Item]], int, set[int]]:
+        opened = rounds.newest_round(con)
+        batch = [
+            one for one in rounds.selections(con, round=opened) if one.role == "human"
+        ]
+        actions = labels.decided_actions(con)
+        waiting = [one for one in batch if one.item_id not in actions]
+        skipped = [one for one in batch if actions.get(one.item_id) == "skip"]
+        shown = [*waiting, *skipped][:limit]
+        found = {item.item_id: item for item in items.by_ids(con, [s.item_id for s in shown])}
+        flagged = labels.flagged_ids(con)
+        return [(one, found[one.item_id]) for one in shown], len(batch), flagged
+
+    shown, total, flagged = await context.database.read(read)
+    classes = context.labels
+    ids = [selected.item_id for selected, _ in shown]
+    model_round = shown[0][0].round - 1 if shown else 0
+    predicted = await context.database.read(
+        lambda con: vectors.predictions(con, model_round, ids)
+    )
+    comments = await context.database.read(labels.comments)
+    answered = await context.database.read(lambda con: replies.latest_of(con, ids))
+    result = []
+    for selected, item in shown:
+        model = _model_opinion(predicted.get(item.item_id), items.labels_of(item, classes))
+        result.append(
+            QueueItem(
+                item=item,
+                round=selected.round,
+                rank=selected.rank,
+                total=total,
+                reason=_reason(selected, model),
+                control=selected.control,
+                model=model,
+                llm=_llm_opinion(answered.get(item.item_id)),
+                flagged=item.item_id in flagged,
+                comment=comments.get(item.item_id),
+            )
+        )
+    return result
+
+
+async def read_review(
+    context: LoopContext, offset: int, limit: int, order: Literal["risk", "round"]
+) -> ReviewPage:
+    """Return a page of the review queue and the totals above it."""
+
+    def read(con: rounds.Connection) -> tuple[Any, reports.ReviewTotals]:
+        return (
+            reports.review_page(con, offset=offset, limit=limit, order=order),
+            reports.review_totals(con, upcoming=REVIEW_AHEAD),
+        )
+
+    rows, totals = await context.database.read(read)
+    return ReviewPage(
+        rows=tuple(rows),
+        offset=offset,
+        total=totals.labels,
+        unreviewed=totals.unreviewed,
+        expected_errors=totals.expected_errors,
+        reviewed=totals.reviewed,
+        found_wrong=totals.found_wrong,
+        expected_in_next=totals.expected_in_next,
+    )
+
+
+async def read_detail(context: LoopContext, item_id: int) -> ItemDetail:
+    """Return one item with everything known about it. Raises `UsageError` for an unknown id."""
+
+    def read(con: rounds.Connection) -> tuple[Any, ...]:
+        return (
+            items.by_ids(con, [item_id]),
+            labels.history(con, limit=50, item_id=item_id),
+            labels.human_labels(con).get(item_id),
+            labels.decided_actions(con).get(item_id),
+            replies.of_item(con, item_id),
+            reports.risk_of(con, item_id),
+            rounds.selection_of(con, item_id),
+            vectors.newest_prediction(con, item_id),
+            item_id in labels.flagged_ids(con),
+            labels.comments(con).get(item_id),
+        )
+
+    (found, history, human, action, answers, risk, selected, probabilities, flagged, comment) = (
+        await context.database.read(read)
+    )
+    if not found:
+        raise UsageError(f"There is no item {item_id}.", "See `imfl-tui next` for items.")
+    item: Item = found[0]
+    reply: Reply | None = answers[0] if answers else None
+    model = _model_opinion(probabilities, items.labels_of(item, context.labels))
+    annotated = reply is not None and reply.purpose is Purpose.ANNOTATE and reply.label is not None
+    source = (
+        "human"
+        if human is not None
+        else "llm_reviewed"
+        if action in ("accept", "accept_bulk")
+        else "llm"
+        if annotated and action not in ("reject", "skip")
+        else None
+    )
+    return ItemDetail(
+        item=item,
+        label=human if human is not None else reply.label if reply and source else None,
+        source=source,
+        history=tuple(history),
+        model=model,
+        llm=_llm_opinion(reply),
+        risk=risk,
+        reason=_reason(selected, model) if selected else "",
+        round=selected.round if selected else None,
+        control=bool(selected and selected.control),
+        demonstrations=await _demonstrations(context, reply),
+        messages=reply.messages if reply else None,
+        raw_reply=reply.raw if reply else None,
+        reply_status=reply.status.value if reply else None,
+        input_tokens=sum(answer.input_tokens for answer in answers),
+        output_tokens=sum(answer.output_tokens for answer in answers),
+        cost_usd=sum(answer.cost_usd for answer in answers),
+        flagged=flagged,
+        comment=comment,
+    )
+
+
+async def read_similar(context: LoopContext, item_id: int, k: int) -> list[SimilarItem]:
+    """Return the ``k`` nearest human-labelled items by cosine, nearest first."""
+    embedder = context.settings.embedder
+    human = await context.database.read(labels.human_labels)
+    wanted = [item_id, *(other for other in human if other != item_id)]
+    missing = set(
+        await context.database.read(lambda con: vectors.missing(con, embedder, wanted))
+    )
+    others = [other for other in wanted[1:] if other not in missing]
+    if item_id in missing or not others:
+        return []
+    own = (await context.vectors_of([item_id]))[0]
+    cosine = (await context.vectors_of(others)) @ own
+    nearest = np.argsort(-cosine, kind="stable")[:k]
+    shown = {item.item_id: item for item in await context.items_of([others[i] for i in nearest])}
+    return [
+        SimilarItem(
+            others[i], shown[others[i]].text[:300], human[others[i]], float(cosine[i])
+        )
+        for i in nearest
+    ]
+
+
+async def read_evaluation(context: LoopContext, round: int | None) -> Evaluation | None:
+    """Return the stored evaluation of a round, or of the newest round that has one."""
+    steps = await context.database.read(
+        lambda con: rounds.completed(con, kind=StepKind.EVALUATE)
+    )
+    for step in reversed(steps):
+        if "evaluation" in step.details and round in (None, step.round):
+            return evaluation_from(step.details["evaluation"])
+    return None
+
+
+def evaluation_from(stored: dict[str, Any]) -> Evaluation:
+    """Rebuild an `Evaluation` from its JSON form."""
+    majority = stored["majority"]
+    return Evaluation(
+        scope=stored["scope"],
+        accuracy=Interval(**stored["accuracy"]),
+        macro_f1=Interval(**stored["macro_f1"]),
+        classes=tuple(ClassScore(**one) for one in stored["classes"]),
+        labels=tuple(stored["labels"]),
+        confusion=tuple(tuple(row) for row in stored["confusion"]),
+        calibration=tuple(CalibrationBin(**one) for one in stored["calibration"]),
+        expected_calibration_error=stored["expected_calibration_error"],
+        majority=(str(majority[0]), float(majority[1])),
+        round=stored["round"],
+        details=stored["details"],
+    )
+
+
+async def _demonstrations(context: LoopContext, reply: Reply | None) -> tuple[SimilarItem, ...]:
+    if reply is None or not reply.demonstration_ids:
+        return ()
+    human = await context.database.read(labels.human_labels)
+    shown = await context.items_of(reply.demonstration_ids)
+    return tuple(
+        SimilarItem(item.item_id, item.text[:300], human.get(item.item_id, "?"), 0.0)
+        for item in shown
+    )
+
+
+def _model_opinion(probabilities: Any, names: tuple[str, ...]) -> Opinion | None:
+    if probabilities is None:
+        return None
+    values = {name: float(value) for name, value in zip(names, probabilities, strict=False)}
+    if not values:
+        return None
+    best = max(values, key=lambda name: values[name])
+    return Opinion(best, values[best], values)
+
+
+def _llm_opinion(reply: Reply | None) -> Opinion | None:
+    if reply is None or reply.label is None:
+        return None
+    probabilities = {
+        name: float(np.exp(value)) for name, value in (reply.log_probabilities or {}).items()
+    }
+    return Opinion(reply.label, reply.confidence, probabilities)
+
+
+def _reason(selected: rounds.Selected, model: Opinion | None) -> str:
+    """Say why an item was picked, with the model's hesitation in figures where there is one."""
+    reason = selected.reason
+    if model is None or selected.role != "human" or "unsure" not in reason:
+        return reason
+    top = sorted(model.probabilities.items(), key=lambda pair: -pair[1])[:2]
+    doubt = ", ".join(f"{name} {value:.2f}".replace("0.", ".") for name, value in top)
+    return f"{reason}: {doubt}"
+

@@ -1,0 +1,141 @@
+"""What every step of the loop works with, and the embeddings they share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from imfl_engine.annotate.ports import Annotator
+from imfl_engine.compute.client import Compute
+from imfl_engine.compute.wire import ModelInput, VectorChunk
+from imfl_engine.events import Event, Progress
+from imfl_engine.settings import Settings
+from imfl_engine.store import items, rounds, vectors
+from imfl_engine.store.database import Database
+from imfl_engine.types import Item, StepKind, option_letter
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+EMBED_SLICE = 1024
+"""Texts sent to the compute process at once: bounds memory and what a kill can lose."""
+
+
+@dataclass
+class LoopContext:
+    """The project's open parts. ``files`` is the folder of models beside the project file.
+
+    ``annotator_of`` builds the annotator on first use, so that a missing key is no obstacle to a
+    project that labels by hand.
+    """
+
+    database: Database
+    settings: Settings
+    compute: Compute
+    files: Path
+    annotator_of: Callable[[LoopContext], Annotator]
+    person: str = "expert"
+    _annotator: Annotator | None = field(default=None, repr=False)
+    _embedding: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The label names of a classification task."""
+        return self.settings.task.label_names
+
+    @property
+    def annotator(self) -> Annotator:
+        """The annotator of the settings."""
+        if self._annotator is None:
+            self._annotator = self.annotator_of(self)
+        return self._annotator
+
+    async def forget_annotator(self) -> None:
+        """Close the annotator, after its settings have changed."""
+        if self._annotator is not None:
+            annotator, self._annotator = self._annotator, None
+            await annotator.close()
+
+    def model_folder(self, round: int) -> Path:
+        """Where the model of a round is kept."""
+        return self.files / f"round-{round}"
+
+    async def newest_model(self) -> tuple[int, Path] | None:
+        """Return the newest round whose model is trained and still on disk."""
+        done = await self.database.read(
+            lambda con: rounds.completed(con, kind=StepKind.TRAIN)
+        )
+        for step in reversed(done):
+            folder = self.model_folder(step.round)
+            if folder.is_dir():
+                return step.round, folder
+        return None
+
+    async def class_names(self) -> tuple[str, ...]:
+        """Return the classes of the target: the labels, or letters up to the most options."""
+        if self.settings.task.kind == "classification":
+            return self.labels
+        most = await self.database.read(items.most_options)
+        return tuple(option_letter(index) for index in range(most))
+
+    async def embed(self, ids: Sequence[int]) -> AsyncIterator[Event]:
+        """Embed those of ``ids`` that have no vector yet; every slice is committed as it is done."""
+        embedder = self.settings.embedder
+        async with self._embedding:
+            wanted = await self.database.read(lambda con: vectors.missing(con, embedder, ids))
+            done = len(ids) - len(wanted)
+            for start in range(0, len(wanted), EMBED_SLICE):
+                part = wanted[start : start + EMBED_SLICE]
+                found = await self.database.read(lambda con, part=part: items.by_ids(con, part))
+                texts = [item_text(item) for item in found]
+                matrix: np.ndarray | None = None
+                async with aclosing(self.compute.embed(texts, embedder=embedder)) as events:
+                    async for event in events:
+                        if isinstance(event, VectorChunk):
+                            if matrix is None:
+                                width = event.vectors.shape[1]
+                                matrix = np.zeros((len(part), width), dtype=np.float32)
+                            matrix[event.indices] = event.vectors
+                        elif isinstance(event, Progress):
+                            yield _within(event, done + start, len(ids))
+                if matrix is not None:
+                    await self.database.write(
+                        lambda con, part=part, matrix=matrix: vectors.add(
+                            con, embedder, part, matrix
+                        )
+                    )
+
+    async def vectors_of(self, ids: Sequence[int]) -> NDArray[np.float32]:
+        """Return stored vectors, float32 (n, d), in the order of ``ids``."""
+        embedder = self.settings.embedder
+        return await self.database.read(lambda con: vectors.fetch(con, embedder, ids))
+
+    async def items_of(self, ids: Sequence[int]) -> list[Item]:
+        """Return the items in the order of ``ids``."""
+        return await self.database.read(lambda con: items.by_ids(con, ids))
+
+
+def _within(event: Progress, before: int, total: int) -> Progress:
+    """Place the progress of one slice in the whole."""
+    done = min(before + event.done, total)
+    eta = event.eta_seconds
+    if eta is not None and event.total > event.done:
+        eta *= (total - done) / (event.total - event.done)
+    return Progress("embed", done, total, "items", eta)
+
+
+def item_text(item: Item) -> str:
+    """Return what is embedded for an item: its text, then its context, then its options."""
+    return "\n".join(part for part in (item.text, item.context, *item.options) if part)
+
+
+def model_input(item: Item) -> ModelInput:
+    """Return an item as the target reads it."""
+    return ModelInput(item.text, item.context, item.options)
+

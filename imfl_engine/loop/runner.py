@@ -1,0 +1,205 @@
+"""The loop: asks `steps` what comes next, does it, and tells what happens as events."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
+from imfl_engine.events import Event, StepFinished, StepStarted
+from imfl_engine.loop import annotation, evaluation, labelling, sampling, training
+from imfl_engine.loop.context import LoopContext
+from imfl_engine.loop.steps import LoopState, RoundSizes, next_step, sizes_of_round
+from imfl_engine.query import plan_rounds
+from imfl_engine.store import labels, replies, rounds
+from imfl_engine.types import Step, StepKind
+
+
+class Loop:
+    """Algorithm 1 over an open project; one run at a time, any number of reads beside it."""
+
+    def __init__(self, context: LoopContext) -> None:
+        self.context = context
+        self._running = asyncio.Lock()
+
+    async def state(self) -> LoopState:
+        """Read from the store what `next_step` decides on."""
+        settings = self.context.settings
+        opened, counts, completed, unlabelled, labelled, money, minutes = (
+            await self.context.database.read(
+                lambda con: (
+                    rounds.opened(con),
+                    rounds.batch_counts(con),
+                    rounds.completed(con),
+                    rounds.unlabelled_left(con),
+                    rounds.labelled_in_all(con),
+                    replies.balance(con).committed,
+                    labels.minutes_spent(con),
+                )
+            )
+        )
+        plan = self.plan()
+        newest = opened[-1].round if opened else None
+        first_round = 0 if plan[0].human > 0 and settings.query.first_human != 0 else 1
+        stopped_by_money = any(step.details.get("stopped") == "money" for step in completed)
+        budget = settings.budget
+        money_spent_up = budget.money_usd is not None and (
+            money >= budget.money_usd or (stopped_by_money and budget.money_usd <= money * 1.05)
+        )
+        minutes_spent_up = budget.minutes is not None and minutes >= budget.minutes
+        upcoming = first_round if newest is None else newest + 1
+        sizes = RoundSizes(0, 0)
+        if upcoming <= len(plan):
+            sizes = sizes_of_round(
+                upcoming,
+                plan,
+                first_human=settings.query.first_human,
+                human_done=sum(count.human_labelled for count in counts.values()),
+                llm_done=sum(count.llm_labelled for count in counts.values()),
+                money_spent_up=money_spent_up,
+                minutes_spent_up=minutes_spent_up,
+            )
+        now = counts.get(newest) if newest is not None else None
+        return LoopState(
+            first_round=first_round,
+            last_round=len(plan),
+            round=newest,
+            completed=frozenset(step.kind for step in completed if step.round == newest),
+            human=now.human if now else 0,
+            human_closed=now.human_closed if now else 0,
+            llm=now.llm if now else 0,
+            llm_closed=now.llm_closed if now else 0,
+            next_human=sizes.human,
+            next_llm=sizes.llm,
+            unlabelled=unlabelled,
+            labelled=labelled,
+            money_spent_up=money_spent_up,
+            minutes_spent_up=minutes_spent_up,
+        )
+
+    def plan(self) -> tuple[RoundSizes, ...]:
+        """Return what each round buys in all; no LLM labels without an annotator."""
+        settings = self.context.settings
+        planned = plan_rounds(
+            settings.query.schedule,
+            human=settings.budget.human,
+            llm=0 if settings.annotator.kind == "none" else settings.budget.llm,
+            rounds=settings.budget.rounds,
+            explicit=settings.query.human_per_round,
+        )
+        return tuple(RoundSizes(one.human, one.llm) for one in planned)
+
+    async def next_step(self) -> Step:
+        """Return what comes next."""
+        return next_step(await self.state())
+
+    async def advance(
+        self, *, until: StepKind | None = None, gold: bool = False, rounds: int | None = None
+    ) -> AsyncIterator[Event]:
+        """Do every step that needs no person, one after the other.
+
+        Stops when the person has to label (unless ``gold`` answers from the gold column), after the
+        first completed step of kind ``until``, or after ``rounds`` completed rounds.
+        """
+        async with self._running:
+            finished = 0
+            while True:
+                state = await self.state()
+                step = next_step(state)
+                if step.kind is StepKind.FINISHED or (step.needs_person and not gold):
+                    return
+                yield StepStarted(step)
+                async with aclosing(self._do(step, state)) as events:
+                    async for event in events:
+                        yield event
+                yield StepFinished(step)
+                # Round 0 is part of round 1 for whoever counts rounds.
+                finished += step.kind is StepKind.EVALUATE and step.round > 0
+                if until is step.kind or (rounds is not None and finished >= rounds):
+                    return
+
+    async def prefetch(self) -> AsyncIterator[Event]:
+        """Embed what the next steps will need, while the person labels."""
+        state = await self.state()
+        if state.round is None:
+            return
+        async with aclosing(self.context.embed(await self._ids_of_round(state.round))) as events:
+            async for event in events:
+                yield event
+        sizes = RoundSizes(state.next_human, state.next_llm)
+        if state.round < state.last_round and sizes != RoundSizes(0, 0):
+            ids = await sampling.upcoming_sample(self.context, state.round + 1, sizes)
+            async with aclosing(self.context.embed(ids)) as events:
+                async for event in events:
+                    yield event
+
+    async def _do(self, step: Step, state: LoopState) -> AsyncIterator[Event]:
+        context, round_ = self.context, step.round
+        started = time.monotonic()
+        match step.kind:
+            case StepKind.START:
+                await sampling.start(
+                    context, round_, RoundSizes(state.next_human, state.next_llm)
+                )
+                return
+            case StepKind.SELECT:
+                await sampling.select(context, round_)
+                return
+            case StepKind.LABEL:
+                await labelling.answer_from_gold(context, round_)
+                return
+            case StepKind.EMBED:
+                events = context.embed(await self._ids_of_round(round_))
+            case StepKind.SCORE:
+                events = sampling.score(context, round_)
+            case StepKind.ANNOTATE:
+                events = self._annotate(round_)
+            case StepKind.TRAIN:
+                events = self._train(round_)
+            case StepKind.EVALUATE:
+                events = evaluation.evaluate(context, round_)
+            case StepKind.FINISHED:
+                return
+        async with aclosing(events):
+            async for event in events:
+                yield event
+        if step.kind in (StepKind.EMBED, StepKind.SCORE):
+            seconds = time.monotonic() - started
+            await context.database.write(
+                lambda con: rounds.complete(con, round_, step.kind, seconds)
+            )
+
+    async def _annotate(self, round: int) -> AsyncIterator[Event]:
+        started = time.monotonic()
+        # Corrections made in review are demonstrations too, and may lack a vector.
+        async for event in self.context.embed(await self._labelled_ids()):
+            yield event
+        details: dict[str, str] = {}
+        async with aclosing(annotation.annotate(self.context, round, details)) as events:
+            async for event in events:
+                yield event
+        seconds = time.monotonic() - started
+        await self.context.database.write(
+            lambda con: rounds.complete(con, round, StepKind.ANNOTATE, seconds, details)
+        )
+
+    async def _train(self, round: int) -> AsyncIterator[Event]:
+        async for event in self.context.embed(await self._labelled_ids()):
+            yield event
+        async with aclosing(training.train(self.context, round)) as events:
+            async for event in events:
+                yield event
+
+    async def _ids_of_round(self, round: int) -> list[int]:
+        labelled = await self._labelled_ids()
+        chosen = await self.context.database.read(
+            lambda con: [
+                *rounds.sub_sample(con, round),
+                *(selected.item_id for selected in rounds.selections(con, round=round)),
+            ]
+        )
+        return sorted({*labelled, *chosen})
+
+    async def _labelled_ids(self) -> list[int]:
+        return await self.context.database.read(rounds.labelled_ids)

@@ -1,0 +1,190 @@
+"""START, SCORE and SELECT: which items a round is about."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
+import numpy as np
+
+from imfl_engine import query
+from imfl_engine.compute.wire import ProbabilityChunk
+from imfl_engine.events import Event, Progress
+from imfl_engine.loop.context import LoopContext, model_input
+from imfl_engine.loop.steps import RoundSizes
+from imfl_engine.store import items, rounds, vectors
+from imfl_engine.types import StepKind
+
+SAMPLE_FACTOR = 10
+"""The sub-sample is this many times the round's labels, unless the settings say otherwise."""
+
+STOP_SET_ROUND = -1
+"""The pseudo-round under which the fixed unlabelled stop set is kept."""
+STOP_SET_SIZE = 300
+STOP_SET_SHARE = 0.2
+
+UNANSWERABLE_SHARE = 0.25
+"""At most this share of a human batch is spent on items the LLM could not label."""
+
+
+def sub_sample_size(context: LoopContext, round: int, sizes: RoundSizes) -> int:
+    """Return the size of U_s: round 0 needs just its random batch."""
+    if round == 0:
+        return sizes.human
+    return context.settings.query.sub_sample or SAMPLE_FACTOR * (sizes.human + sizes.llm)
+
+
+async def start(context: LoopContext, round: int, sizes: RoundSizes) -> None:
+    """Open the round and draw its sub-sample of the pool."""
+    size = sub_sample_size(context, round, sizes)
+    salt = f"{context.settings.seed}:{round}"
+    drawn = await context.database.read(
+        lambda con: items.draw_sub_sample(con, size, salt=salt)
+    )
+    stop_set: list[int] = []
+    if not await context.database.read(lambda con: rounds.sub_sample(con, STOP_SET_ROUND)):
+        pool = await context.database.read(lambda con: items.count(con, "pool"))
+        wanted = min(STOP_SET_SIZE, int(pool * STOP_SET_SHARE))
+        stop_salt = f"{context.settings.seed}:stop"
+        stop_set = await context.database.read(
+            lambda con: items.draw_sub_sample(con, wanted, salt=stop_salt)
+        )
+
+    def save(con: rounds.Connection) -> None:
+        rounds.open_round(con, rounds.OpenedRound(round, sizes.human, sizes.llm), drawn)
+        if stop_set:
+            rounds.add_sub_sample(con, STOP_SET_ROUND, stop_set)
+        rounds.complete(con, round, StepKind.START)
+
+    await context.database.write(save)
+
+
+async def upcoming_sample(context: LoopContext, round: int, sizes: RoundSizes) -> list[int]:
+    """Return the sub-sample that `start` would draw now, for embedding it early."""
+    size = sub_sample_size(context, round, sizes)
+    salt = f"{context.settings.seed}:{round}"
+    return await context.database.read(lambda con: items.draw_sub_sample(con, size, salt=salt))
+
+
+async def score(context: LoopContext, round: int) -> AsyncIterator[Event]:
+    """Let last round's model score the sub-sample; without a model there is nothing to do."""
+    model = await context.newest_model()
+    if model is None:
+        return
+    model_round, folder = model
+    sample = await context.database.read(lambda con: rounds.sub_sample(con, round))
+    known = await context.database.read(
+        lambda con: vectors.predictions(con, model_round, sample)
+    )
+    wanted = [item_id for item_id in sample if item_id not in known]
+    if not wanted:
+        return
+    found = await context.items_of(wanted)
+    features = None
+    if context.settings.training.target == "probe":
+        features = await context.vectors_of(wanted)
+    matrix: np.ndarray | None = None
+    async with aclosing(
+        context.compute.predict(folder, [model_input(item) for item in found], features=features)
+    ) as events:
+        async for event in events:
+            if isinstance(event, ProbabilityChunk):
+                if matrix is None:
+                    shape = (len(wanted), event.probabilities.shape[1])
+                    matrix = np.zeros(shape, dtype=np.float32)
+                matrix[event.indices] = event.probabilities
+            elif isinstance(event, Progress):
+                yield event
+    if matrix is not None:
+        await context.database.write(
+            lambda con: vectors.replace_predictions(con, model_round, wanted, matrix)
+        )
+
+
+async def select(context: LoopContext, round: int) -> None:
+    """Choose the human and the LLM batch, both before anything is labelled."""
+    opened = (await context.database.read(rounds.opened))[-1]
+    sample = await context.database.read(lambda con: rounds.sub_sample(con, round))
+    if round == 0:
+        chosen = _first_batch(context, sample)
+    else:
+        chosen = await _query(context, round, sample, opened)
+
+    def save(con: rounds.Connection) -> None:
+        rounds.add_selections(con, chosen)
+        rounds.complete(con, round, StepKind.SELECT)
+
+    await context.database.write(save)
+
+
+def _first_batch(context: LoopContext, sample: list[int]) -> list[rounds.Selected]:
+    settings = context.settings
+    control = set(
+        query.choose_control(
+            np.asarray(sample, dtype=np.int64),
+            total_human=settings.budget.human,
+            share=settings.query.control_share,
+            minimum=settings.query.control_minimum,
+            seed=settings.seed,
+        ).tolist()
+    )
+    order = np.random.default_rng([settings.seed, 0]).permutation(np.asarray(sorted(sample)))
+    return [
+        rounds.Selected(
+            0, int(item_id), "human", rank, int(item_id) in control, None, "drawn at random"
+        )
+        for rank, item_id in enumerate(order)
+    ]
+
+
+async def _query(
+    context: LoopContext, round: int, sample: list[int], opened: rounds.OpenedRound
+) -> list[rounds.Selected]:
+    settings = context.settings
+    taken = await context.database.read(rounds.taken)
+    sample = [item_id for item_id in sample if item_id not in taken]
+    unanswerable = await context.database.read(
+        lambda con: rounds.unanswerable(con, int(opened.human_planned * UNANSWERABLE_SHARE))
+    )
+    model = await context.newest_model()
+    probabilities = None
+    if model is not None and sample:
+        known = await context.database.read(
+            lambda con: vectors.predictions(con, model[0], sample)
+        )
+        if all(item_id in known for item_id in sample):
+            probabilities = np.stack([known[item_id] for item_id in sample])
+    matrix = await context.vectors_of(sample) if sample else None
+    selection = await asyncio.to_thread(
+        query.select,
+        settings.query.strategy,
+        ids=np.asarray(sample, dtype=np.int64),
+        vectors=matrix,
+        probabilities=probabilities,
+        human=max(0, opened.human_planned - len(unanswerable)),
+        llm=opened.llm_planned,
+        seed=settings.seed * 1000 + round,
+        uncertainty=settings.query.uncertainty,
+        candidate_factor=settings.query.candidate_factor,
+    )
+    chosen = [
+        rounds.Selected(round, item_id, "human", rank, False, None, "the LLM could not label it")
+        for rank, item_id in enumerate(unanswerable)
+    ]
+    for role, ids in (("human", selection.human), ("llm", selection.llm)):
+        first = len(unanswerable) if role == "human" else 0
+        for rank, item_id in enumerate(ids, start=first):
+            key = int(item_id)
+            chosen.append(
+                rounds.Selected(
+                    round,
+                    key,
+                    role,
+                    rank,
+                    False,
+                    selection.scores.get(key),
+                    selection.reasons.get(key, ""),
+                )
+            )
+    return chosen

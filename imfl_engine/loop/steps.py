@@ -1,0 +1,139 @@
+"""Which step comes next: a pure function of what is stored.
+
+The step is never kept anywhere, so it cannot disagree with the data; after a kill the same
+function gives the step that was cut short.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from imfl_engine.types import Step, StepKind
+
+LAST_OF_ROUND = StepKind.EVALUATE
+
+
+@dataclass(frozen=True, slots=True)
+class LoopState:
+    """What the store says about the loop.
+
+    ``round`` is the newest round that has begun, None before the first. ``completed`` are its
+    finished steps. Counts are items; a *closed* one needs nothing more.
+    """
+
+    first_round: int
+    last_round: int
+    round: int | None
+    completed: frozenset[StepKind]
+    human: int = 0
+    human_closed: int = 0
+    llm: int = 0
+    llm_closed: int = 0
+    next_human: int = 0
+    next_llm: int = 0
+    unlabelled: int = 0
+    labelled: int = 0
+    money_spent_up: bool = False
+    minutes_spent_up: bool = False
+
+
+def next_step(state: LoopState) -> Step:
+    """Return the step that the stored state asks for.
+
+    A round is START, EMBED, SCORE, SELECT, LABEL, ANNOTATE, TRAIN, EVALUATE. Round 0 is the first
+    random batch: it has no model to ask and needs no sub-sample, so the person begins at once and
+    embedding follows the labels.
+    """
+    if state.round is None:
+        return _begin(state, state.first_round)
+    for kind in _order(state.round):
+        if kind in state.completed:
+            continue
+        if kind is StepKind.LABEL:
+            if state.human_closed >= state.human or state.minutes_spent_up:
+                continue
+            return Step(kind, state.round, state.human_closed, state.human)
+        if kind is StepKind.ANNOTATE and state.llm_closed >= state.llm and state.llm == 0:
+            continue
+        if kind in (StepKind.TRAIN, StepKind.EVALUATE) and state.labelled == 0:
+            continue
+        done, total = (state.llm_closed, state.llm) if kind is StepKind.ANNOTATE else (0, 0)
+        return Step(kind, state.round, done, total)
+    return _begin(state, state.round + 1)
+
+
+def _begin(state: LoopState, round: int) -> Step:
+    over = round - 1
+    if round > state.last_round:
+        reason = "all rounds are done"
+        if state.money_spent_up:
+            reason = "the money budget is reached"
+        return Step(StepKind.FINISHED, max(over, 0), reason=reason)
+    if state.unlabelled == 0:
+        return Step(StepKind.FINISHED, max(over, 0), reason="every item of the pool is labelled")
+    if state.next_human == 0 and state.next_llm == 0:
+        reason = "the label budget is spent"
+        if state.money_spent_up:
+            reason = "the money budget is reached"
+        elif state.minutes_spent_up:
+            reason = "the time budget is reached"
+        return Step(StepKind.FINISHED, max(over, 0), reason=reason)
+    return Step(StepKind.START, round, 0, state.next_human + state.next_llm)
+
+
+def _order(round: int) -> tuple[StepKind, ...]:
+    if round == 0:
+        return (
+            StepKind.START,
+            StepKind.SELECT,
+            StepKind.LABEL,
+            StepKind.EMBED,
+            StepKind.TRAIN,
+            StepKind.EVALUATE,
+        )
+    return (
+        StepKind.START,
+        StepKind.EMBED,
+        StepKind.SCORE,
+        StepKind.SELECT,
+        StepKind.LABEL,
+        StepKind.ANNOTATE,
+        StepKind.TRAIN,
+        StepKind.EVALUATE,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class RoundSizes:
+    """How many labels a round buys."""
+
+    human: int
+    llm: int
+
+
+def sizes_of_round(
+    round: int,
+    plan: tuple[RoundSizes, ...],
+    *,
+    first_human: int | None,
+    human_done: int,
+    llm_done: int,
+    money_spent_up: bool = False,
+    minutes_spent_up: bool = False,
+) -> RoundSizes:
+    """Return what a round buys, given the plan of all rounds and what was bought before it.
+
+    ``plan[r - 1]`` belongs to round r. Round 0 takes ``first_human`` of round 1's human share (all
+    of it by default). What earlier rounds left undone (skipped items, unusable replies) is made up
+    for, and a changed budget takes effect in the next round, because sizes are counted from the
+    cumulative plan.
+    """
+    first = plan[0].human if first_human is None else min(first_human, plan[0].human)
+    if round == 0:
+        return RoundSizes(max(0, first - human_done), 0)
+    human = sum(sizes.human for sizes in plan[:round]) - human_done
+    llm = sum(sizes.llm for sizes in plan[:round]) - llm_done
+    return RoundSizes(
+        0 if minutes_spent_up else max(0, human),
+        0 if money_spent_up else max(0, llm),
+    )

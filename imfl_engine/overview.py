@@ -1,0 +1,192 @@
+"""`Status`: what Home shows, read in one go from the store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from imfl_engine.label_model.control import wilson
+from imfl_engine.loop.runner import Loop
+from imfl_engine.loop.steps import next_step
+from imfl_engine.query.stopping import StopEvidence, advise
+from imfl_engine.store import items, labels, replies, reports, rounds, vectors
+from imfl_engine.types import Interval, StepKind
+from imfl_engine.views import BudgetUse, CurvePoint, LlmTrust, RoundProgress, Status
+
+
+async def read_status(loop: Loop) -> Status:
+    """Return a fresh snapshot; a handful of aggregates over small tables."""
+    context = loop.context
+    state = await loop.state()
+    settings = context.settings
+    facts = await context.database.read(lambda con: _facts(con, settings.embedder))
+    plan = loop.plan()
+    step = next_step(state)
+    money = facts.balance
+    curve = _curve(facts)
+    return Status(
+        path=context.database.path,
+        step=step,
+        rounds=_rounds(facts, plan, step.round, step.kind is StepKind.FINISHED),
+        budget=BudgetUse(
+            human_done=sum(count.human_labelled for count in facts.counts.values()),
+            human_limit=settings.budget.human,
+            llm_done=sum(count.llm_labelled for count in facts.counts.values()),
+            llm_limit=0 if settings.annotator.kind == "none" else settings.budget.llm,
+            money_spent=money.spent,
+            money_reserved=money.reserved + money.lost,
+            money_limit=settings.budget.money_usd,
+            minutes_spent=facts.minutes,
+            minutes_limit=settings.budget.minutes,
+        ),
+        curve=curve,
+        majority=facts.majority,
+        label_counts=facts.label_counts,
+        trust=_trust(facts),
+        pool_size=facts.pool,
+        test_size=facts.test,
+        task_kind=settings.task.kind,
+        labels=settings.task.label_names,
+        annotator=settings.annotator.spec,
+        target=settings.training.target,
+        embedded=facts.embedded,
+        advice=_advice(facts, curve, state.next_human, state.next_llm, settings.budget.money_usd),
+        gold_available=facts.gold_available,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    opened: list[rounds.OpenedRound]
+    counts: dict[int, rounds.BatchCounts]
+    completed: list[rounds.CompletedStep]
+    balance: Any
+    minutes: float
+    majority: tuple[str, float] | None
+    label_counts: tuple[Any, ...]
+    pool: int
+    test: int
+    embedded: int
+    gold_available: bool
+    control: tuple[int, int]
+    review: reports.ReviewTotals
+    costs: dict[int, float]
+
+
+def _facts(con: rounds.Connection, embedder: str) -> _Facts:
+    return _Facts(
+        opened=rounds.opened(con),
+        counts=rounds.batch_counts(con),
+        completed=rounds.completed(con),
+        balance=replies.balance(con),
+        minutes=labels.minutes_spent(con),
+        majority=reports.majority(con),
+        label_counts=reports.label_counts(con),
+        pool=items.count(con, "pool"),
+        test=items.count(con, "test"),
+        embedded=vectors.count(con, embedder),
+        gold_available=reports.gold_available(con),
+        control=reports.control_accuracy(con),
+        review=reports.review_totals(con),
+        costs=reports.cost_by_round(con),
+    )
+
+
+def _rounds(
+    facts: _Facts, plan: tuple[Any, ...], current: int, finished: bool
+) -> tuple[RoundProgress, ...]:
+    begun = {one.round: one for one in facts.opened}
+    first = 0 if not begun or 0 in begun else 1
+    cells = []
+    for number in range(first, len(plan) + 1):
+        counts = facts.counts.get(number)
+        opened = begun.get(number)
+        if opened is not None:
+            human, llm = opened.human_planned, opened.llm_planned
+        elif number == 0:
+            human, llm = plan[0].human, 0
+        else:
+            llm = plan[number - 1].llm
+            human = 0 if number == 1 and first == 0 else plan[number - 1].human
+        evaluated = any(
+            step.round == number and step.kind is StepKind.EVALUATE for step in facts.completed
+        )
+        is_now = number == current and not finished and not evaluated
+        cells.append(
+            RoundProgress(
+                number,
+                max(human, counts.human if counts else 0),
+                counts.human_labelled if counts else 0,
+                max(llm, counts.llm if counts else 0),
+                counts.llm_labelled if counts else 0,
+                "done" if evaluated else "now" if is_now else "planned",
+            )
+        )
+    return tuple(cells)
+
+
+def _curve(facts: _Facts) -> tuple[CurvePoint, ...]:
+    points = []
+    trained = {step.round: step for step in facts.completed if step.kind is StepKind.TRAIN}
+    cost = 0.0
+    for step in facts.completed:
+        if step.kind is not StepKind.EVALUATE or "evaluation" not in step.details:
+            continue
+        found = step.details["evaluation"]
+        training = trained.get(step.round)
+        details = training.details if training else {}
+        cost = sum(usd for number, usd in facts.costs.items() if number <= step.round)
+        points.append(
+            CurvePoint(
+                step.round,
+                Interval(**found["accuracy"]),
+                float(found["macro_f1"]["value"]),
+                found["scope"],
+                int(details.get("human", 0)),
+                int(details.get("llm", 0)),
+                training.seconds if training else 0.0,
+                cost,
+            )
+        )
+    return tuple(points)
+
+
+def _trust(facts: _Facts) -> LlmTrust:
+    right, count = facts.control
+    worst: tuple[str, str, int, int] | None = None
+    for step in facts.completed:
+        if step.kind is StepKind.TRAIN and step.details.get("worst_pair"):
+            pair = step.details["worst_pair"]
+            worst = (str(pair[0]), str(pair[1]), int(pair[2]), int(pair[3]))
+    return LlmTrust(
+        accuracy=wilson(right, count) if count else None,
+        expected_errors=facts.review.expected_errors,
+        labels=facts.review.labels,
+        reviewed=facts.review.reviewed,
+        found_wrong=facts.review.found_wrong,
+        worst_pair=worst,
+    )
+
+
+def _advice(
+    facts: _Facts,
+    curve: tuple[CurvePoint, ...],
+    human_left: int,
+    llm_left: int,
+    limit: float | None,
+) -> str:
+    if not curve:
+        return ""
+    kappas = tuple(
+        float(step.details["kappa"])
+        for step in facts.completed
+        if step.kind is StepKind.EVALUATE and "kappa" in step.details
+    )
+    evidence = StopEvidence(
+        kappas=kappas,
+        curve=tuple(point.accuracy for point in curve),
+        human_left=human_left,
+        llm_left=llm_left,
+        money_left=None if limit is None else limit - facts.balance.committed,
+    )
+    return advise(evidence).reason

@@ -1,0 +1,461 @@
+"""`Project`: the one object a caller holds. It delegates; the logic is in the packages beside it.
+
+Reads return immutable snapshots (`imfl_engine.views`). Effects are on disk when they return. Jobs
+are async iterators of `imfl_engine.events`; closing one cancels the job.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import uuid
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from imfl_engine.errors import SettingsError, UsageError
+from imfl_engine.events import Event
+from imfl_engine.settings import Settings, replace_setting
+from imfl_engine.store import items, labels, reports, rounds
+from imfl_engine.store.database import Database
+from imfl_engine.types import Action, Item, LabelEvent, Origin, StepKind
+from imfl_engine.views import (
+    CostEstimate,
+    Evaluation,
+    ImportReport,
+    ItemDetail,
+    ItemFilter,
+    ItemRow,
+    QueueItem,
+    ReviewPage,
+    SimilarItem,
+    Status,
+)
+
+if TYPE_CHECKING:
+    from imfl_engine.annotate.ports import Annotator
+    from imfl_engine.compute.client import Compute
+    from imfl_engine.data.labels import LabelImportReport
+    from imfl_engine.data.reading import Source
+    from imfl_engine.loop.context import LoopContext
+    from imfl_engine.loop.runner import Loop
+
+Files = Sequence[str | Path]
+
+FROZEN_SETTINGS = ("task.kind", "task.labels", "embedder", "seed")
+"""What cannot change once there are labels, because it would change what they mean."""
+
+LONGEST_COUNTED_SECONDS = 300.0
+"""A label that took longer was a break, not work; it counts this much against the minutes."""
+
+
+def files_folder(path: Path) -> Path:
+    """Return the folder beside a project file that holds its models and job files."""
+    return path.with_name(path.name + ".files")
+
+
+class Project:
+    """An open project. Make one with `open` or `create`; always `close` it."""
+
+    def __init__(self, database: Database, settings: Settings) -> None:
+        self._database = database
+        self._settings = settings
+        self._context: LoopContext | None = None
+        self._loop: Loop | None = None
+        self._annotator_of: Callable[[LoopContext], Annotator] | None = None
+        self.person = os.environ.get("USER") or "expert"
+
+    @property
+    def path(self) -> Path:
+        """The project file."""
+        return self._database.path
+
+    @property
+    def settings(self) -> Settings:
+        """The current settings."""
+        return self._settings
+
+    @classmethod
+    async def open(cls, path: Path) -> Project:
+        """Open a project. Raises as `Database.open` does, with nothing changed."""
+        return cls.open_now(path)
+
+    @classmethod
+    def open_now(cls, path: Path) -> Project:
+        """Do what `open` does without an event loop, before there is a screen."""
+        database = Database.open(path)
+        try:
+            settings = database.read_now(rounds.load_settings)
+        except BaseException:
+            database.close()
+            raise
+        return cls(database, settings)
+
+    @classmethod
+    async def create(
+        cls, path: Path, settings: Settings, sources: Sequence[Source] = ()
+    ) -> tuple[Project, ImportReport]:
+        """Create a project and import ``sources`` into it; all or nothing.
+
+        The file is built under a temporary name and renamed when it is complete, so a bad source
+        or a kill leaves nothing at ``path``.
+        """
+        if path.exists():
+            Database.create(path)  # raises the right error
+        unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.new")
+        database = Database.create(unfinished)
+        try:
+            await database.write(lambda con: rounds.save_settings(con, settings))
+            report = await _import(database, settings, sources)
+            if sources and report.added == 0:
+                raise UsageError(
+                    "The data holds no item with text.", "Check the --text column and the file."
+                )
+            database.close()
+            os.replace(unfinished, path)
+        except BaseException:
+            database.close()
+            for leftover in (unfinished, unfinished.with_name(unfinished.name + ".wal")):
+                with contextlib.suppress(OSError):
+                    leftover.unlink()
+            raise
+        return cls.open_now(path), report
+
+    async def close(self) -> None:
+        """End the compute process and the annotator, and release the file."""
+        if self._context is not None:
+            await self._context.forget_annotator()
+            await self._context.compute.close()
+        self._database.close()
+
+    # What a project is made of; built on first use, so that opening one stays instant.
+
+    @property
+    def context(self) -> LoopContext:
+        """What the loop works with."""
+        if self._context is None:
+            from imfl_engine.loop.annotators import annotator_for
+            from imfl_engine.compute.client import Compute
+            from imfl_engine.loop.context import LoopContext
+
+            folder = files_folder(self.path)
+            self._context = LoopContext(
+                database=self._database,
+                settings=self._settings,
+                compute=Compute(folder, device=self._settings.training.device),
+                files=folder,
+                annotator_of=self._annotator_of or annotator_for,
+                person=self.person,
+            )
+        return self._context
+
+    @property
+    def loop(self) -> Loop:
+        """The state machine over this project."""
+        if self._loop is None:
+            from imfl_engine.loop.runner import Loop
+
+            self._loop = Loop(self.context)
+        return self._loop
+
+    @property
+    def compute(self) -> Compute:
+        """The compute process."""
+        return self.context.compute
+
+    def use(
+        self,
+        *,
+        compute: Compute | None = None,
+        annotator_of: Callable[[LoopContext], Annotator] | None = None,
+    ) -> None:
+        """Replace parts before first use: a shared compute process, another annotator."""
+        self._annotator_of = annotator_of or self._annotator_of
+        if compute is not None:
+            self.context.compute = compute
+
+    # Reads
+
+    async def status(self) -> Status:
+        """Return everything Home shows."""
+        from imfl_engine.overview import read_status
+
+        return await read_status(self.loop)
+
+    async def estimate(self) -> CostEstimate:
+        """Return what the next round will cost."""
+        from imfl_engine.planning import estimate_next_round
+
+        return await estimate_next_round(self.loop)
+
+    async def check_annotator(self) -> Sequence[Event]:
+        """See whether the annotator can be asked; raises `AnnotatorError` with nothing changed."""
+        return await self.context.annotator.check()
+
+    async def queue(self, limit: int = 20) -> list[QueueItem]:
+        """Return the open items of the human batch in order, skipped ones last."""
+        from imfl_engine.browse import read_queue
+
+        return await read_queue(self.context, limit)
+
+    async def review(
+        self, offset: int = 0, limit: int = 50, order: Literal["risk", "round"] = "risk"
+    ) -> ReviewPage:
+        """Return a page of the LLM's labels, riskiest first."""
+        from imfl_engine.browse import read_review
+
+        return await read_review(self.context, offset, limit, order)
+
+    async def detail(self, item_id: int) -> ItemDetail:
+        """Return everything known about an item."""
+        from imfl_engine.browse import read_detail
+
+        return await read_detail(self.context, item_id)
+
+    async def similar(self, item_id: int, k: int = 5) -> list[SimilarItem]:
+        """Return the nearest human-labelled items; empty while the item has no embedding."""
+        from imfl_engine.browse import read_similar
+
+        return await read_similar(self.context, item_id, k)
+
+    async def find(self, word: str) -> int | None:
+        """Return the id of the item a person calls ``word``: its key, or else its number."""
+
+        def look(con: items.Connection) -> int | None:
+            item = items.by_key(con, word)
+            if item is None and word.isdecimal():
+                found = items.by_ids(con, [int(word)])
+                item = found[0] if found else None
+            return item.item_id if item else None
+
+        return await self._database.read(look)
+
+    async def search(
+        self, wanted: ItemFilter, after: int = 0, limit: int = 100
+    ) -> list[ItemRow]:
+        """Return the matching pool items whose ids follow ``after``."""
+        return await self._database.read(
+            lambda con: items.search(con, wanted, after=after, limit=limit)
+        )
+
+    async def count(self, wanted: ItemFilter) -> int:
+        """Return how many pool items match."""
+        return await self._database.read(lambda con: items.count_matching(con, wanted))
+
+    async def evaluation(self, round: int | None = None) -> Evaluation | None:
+        """Return how good the model of a round (the newest measured one) is."""
+        from imfl_engine.browse import read_evaluation
+
+        return await read_evaluation(self.context, round)
+
+    async def history(self, limit: int = 20) -> list[LabelEvent]:
+        """Return the person's live events, newest first."""
+        return await self._database.read(lambda con: labels.history(con, limit=limit))
+
+    # Effects
+
+    async def label(
+        self,
+        item_id: int,
+        label: str,
+        *,
+        seconds: float | None = None,
+        origin: Origin = Origin.BATCH,
+    ) -> LabelEvent:
+        """Give an item a label. Raises `UsageError` for a label its schema does not have."""
+        item = await self._item(item_id)
+        allowed = items.labels_of(item, self._settings.task.label_names)
+        if label not in allowed:
+            shown = ", ".join(allowed[:10]) + (", …" if len(allowed) > 10 else "")
+            raise UsageError(f"'{label}' is not a label of '{item.key}'.", f"Use one of: {shown}.")
+        return await self._record(item_id, Action.LABEL, label=label, seconds=seconds, origin=origin)
+
+    async def skip(
+        self, item_id: int, *, seconds: float | None = None, origin: Origin = Origin.BATCH
+    ) -> LabelEvent:
+        """Leave an item out of the batch; it costs no label and its place goes to a later round."""
+        return await self._record(item_id, Action.SKIP, seconds=seconds, origin=origin)
+
+    async def flag(self, item_id: int, on: bool = True) -> LabelEvent:
+        """Mark an item, or take the mark away."""
+        return await self._record(item_id, Action.FLAG if on else Action.UNFLAG)
+
+    async def note(self, item_id: int, text: str) -> LabelEvent:
+        """Write a comment on an item, replacing the one before."""
+        return await self._record(item_id, Action.NOTE, comment=text)
+
+    async def accept(self, item_id: int, *, seconds: float | None = None) -> LabelEvent:
+        """Keep the LLM's label after looking at it."""
+        return await self._record(
+            item_id, Action.ACCEPT, seconds=seconds, origin=Origin.REVIEW
+        )
+
+    async def reject(self, item_id: int, *, seconds: float | None = None) -> LabelEvent:
+        """Take an item out of the training set and the export."""
+        return await self._record(
+            item_id, Action.REJECT, seconds=seconds, origin=Origin.REVIEW
+        )
+
+    async def accept_below(self, risk: float) -> int:
+        """Keep, unseen, every unreviewed LLM label below ``risk``; one `undo` takes all back."""
+        batch_id = uuid.uuid4().hex
+        current = await self._current_round()
+
+        def accept(con: labels.Connection) -> int:
+            ids = reports.unreviewed_below(con, risk)
+            if not ids:
+                return 0
+            return labels.record_many(
+                con,
+                ids,
+                Action.ACCEPT_BULK,
+                round=current,
+                origin=Origin.REVIEW,
+                annotator=self.person,
+                batch_id=batch_id,
+            )
+
+        return await self._database.write(accept)
+
+    async def undo(self) -> LabelEvent | None:
+        """Take back the last decision, however long ago; None when there is nothing left."""
+        return await self._database.write(lambda con: labels.undo(con, annotator=self.person))
+
+    async def configure(self, path: str, value: Any) -> None:
+        """Change one setting. Raises `SettingsError` for what would change the meaning of labels."""
+        changed = replace_setting(self._settings, path, value)
+        frozen = next((name for name in FROZEN_SETTINGS if _covers(name, path)), None)
+        if frozen is not None:
+            events = await self.history(limit=1)
+            opened = await self._database.read(rounds.opened)
+            if events or opened:
+                raise SettingsError(
+                    f"'{path}' cannot change now: the labels given so far depend on it.",
+                    "Create a new project for another task, or undo every label first."
+                    if not opened
+                    else "Create a new project and import these labels into it.",
+                )
+        await self._database.write(lambda con: rounds.save_settings(con, changed))
+        self._settings = changed
+        if self._context is not None:
+            self._context.settings = changed
+            if path.startswith(("annotator.", "task.", "retrieval.")):
+                await self._context.forget_annotator()
+
+    # Jobs
+
+    async def advance(
+        self, *, until: StepKind | None = None, gold: bool = False, rounds: int | None = None
+    ) -> AsyncIterator[Event]:
+        """Do every step that needs no person; see `Loop.advance`."""
+        async with aclosing(self.loop.advance(until=until, gold=gold, rounds=rounds)) as events:
+            async for event in events:
+                yield event
+
+    async def prefetch(self) -> AsyncIterator[Event]:
+        """Embed what the next steps will need, while the person labels."""
+        async with aclosing(self.loop.prefetch()) as events:
+            async for event in events:
+                yield event
+
+    async def import_items(self, sources: Sequence[Source]) -> ImportReport:
+        """Add items; all or nothing."""
+        return await _import(self._database, self._settings, sources)
+
+    async def import_labels(self, path: Path) -> LabelImportReport:
+        """Add labels made in another tool, or in an earlier export."""
+        from imfl_engine.importing import import_labels
+
+        return await import_labels(self.context, path)
+
+    async def export(
+        self, destination: Path, format: str | None = None
+    ) -> AsyncIterator[Event]:
+        """Write the annotated set; the destination is complete or untouched."""
+        from imfl_engine.exporting import export
+
+        async with aclosing(export(self.loop, destination, format)) as events:
+            async for event in events:
+                yield event
+
+    async def predict(self, source: Source, destination: Path) -> AsyncIterator[Event]:
+        """Label new items with the newest model, streaming from file to file."""
+        from imfl_engine.applying import predict_file
+
+        async with aclosing(predict_file(self.context, source, destination)) as events:
+            async for event in events:
+                yield event
+
+    async def evaluate_on(self, source: Source) -> Evaluation:
+        """Measure the newest model on a labelled file, without keeping the file."""
+        from imfl_engine.applying import evaluate_file
+
+        return await evaluate_file(self.context, source)
+
+    async def save_model(self, folder: Path) -> str:
+        """Save the newest model for other software; returns what loads it."""
+        from imfl_engine.applying import save_model
+
+        return await save_model(self.loop, folder)
+
+    async def _item(self, item_id: int) -> Item:
+        found = await self._database.read(lambda con: items.by_ids(con, [item_id]))
+        if not found:
+            raise UsageError(f"There is no item {item_id}.", "See `imfl-tui next` for items.")
+        return found[0]
+
+    async def _current_round(self) -> int:
+        opened = await self._database.read(rounds.opened)
+        return opened[-1].round if opened else 0
+
+    async def _record(
+        self,
+        item_id: int,
+        action: Action,
+        *,
+        label: str | None = None,
+        seconds: float | None = None,
+        comment: str | None = None,
+        origin: Origin = Origin.BATCH,
+    ) -> LabelEvent:
+        if seconds is not None:
+            seconds = min(max(seconds, 0.0), LONGEST_COUNTED_SECONDS)
+
+        def write(con: labels.Connection) -> LabelEvent:
+            opened = rounds.newest_round(con)
+            return labels.record(
+                con,
+                item_id,
+                action,
+                label=label,
+                round=opened,
+                origin=origin,
+                annotator=self.person,
+                seconds=seconds,
+                comment=comment,
+            )
+
+        return await self._database.write(write)
+
+
+def _covers(frozen: str, path: str) -> bool:
+    return path == frozen or path.startswith(frozen + ".")
+
+
+async def _import(
+    database: Database, settings: Settings, sources: Sequence[Source]
+) -> ImportReport:
+    """Stage every table of ``sources``, then move them in with one transaction."""
+    await database.write(items.begin_import)
+    try:
+        for source in sources:
+            for table in source.tables():
+                await database.write(lambda con, table=table: items.stage(con, table))
+        allowed = settings.task.label_names
+        counts = await database.write(lambda con: items.finish_import(con, allowed))
+    except BaseException:
+        await database.write(items.abandon_import)
+        raise
+    return ImportReport(labels_imported=0, **counts)
+
