@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +12,16 @@ import typer
 from typer.core import TyperGroup
 
 from imfl_tui import __version__
-from imfl_tui.cli import doctor
+from imfl_tui.cli import (
+    creation,
+    doctor,
+    experiments,
+    labelling,
+    opening,
+    results,
+    rounds,
+    states,
+)
 from imfl_tui.cli.shell import USAGE_ERRORS, command, say_error
 
 OPEN = "open"
@@ -85,9 +95,35 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("doctor")(command(doctor.doctor))
+COMMANDS: dict[str, dict[str, Callable[..., Any]]] = {
+    "Start": {
+        OPEN: opening.open_,
+        "new": creation.new,
+        "import": creation.import_,
+        "demo": opening.demo,
+    },
+    "Rounds": {
+        "plan": states.plan,
+        "run": rounds.run,
+        "next": labelling.next_,
+        "label": labelling.label,
+        "status": states.status,
+        "config": states.config,
+    },
+    "Results": {
+        "evaluate": results.evaluate,
+        "export": results.export,
+        "predict": results.predict,
+        "save-model": results.save_model,
+    },
+    "Research and help": {"replay": experiments.replay, "doctor": doctor.doctor},
+}
+for _panel, _commands in COMMANDS.items():
+    for _name, _function in _commands.items():
+        app.command(_name, rich_help_panel=_panel)(command(_function))
 
 
 def main() -> None:
-    """Run the command line of this process."""
+    """Run the command line of this process; libraries' warnings go to the log file."""
+    logging.captureWarnings(True)
     app(prog_name="imfl-tui")

@@ -154,4 +154,4 @@ def visible(text: str) -> str:
     """``text`` with every control character shown as a symbol; line ends stay."""
     from imfl_tui.text import safe_text
 
-    return "\n".join(safe_text(line) for line in text.split("\n"))
+    return safe_text(text, newlines=True)

@@ -1,0 +1,130 @@
+"""``next`` and ``label``: the person's part of a round, for scripts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from imfl_engine.errors import UsageError
+from imfl_engine.types import option_letter
+from imfl_engine.views import QueueItem
+from imfl_tui.cli import options as opt
+from imfl_tui.cli.opened import opened
+from imfl_tui.cli.shell import say, show, show_json
+from imfl_tui.cli.states import step_words
+
+if TYPE_CHECKING:
+    from imfl_engine.project import Project
+
+
+async def next_(
+    project: opt.ProjectPath,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="How many items to show.")] = 1,
+    json: opt.AsJson = False,
+) -> None:
+    """Show the items that wait for your label, the next one first."""
+    async with opened(project) as opened_project:
+        status = await opened_project.status()
+        waiting = await opened_project.queue(limit)
+    labels = status.labels
+    if json:
+        show_json(
+            {
+                "step": status.step,
+                "waiting": status.step.total - status.step.done if waiting else 0,
+                "labels": labels,
+                "items": [_as_record(item, labels) for item in waiting],
+            }
+        )
+        return
+    if not waiting:
+        say(f"Nothing waits for a label; next is {step_words(status.step)}.")
+        say(f"Run `imfl-tui run {project}` to go on." if _can_run(status.step.kind) else "")
+    for item in waiting:
+        show(f"{item.item.item_id}\t{item.item.key}")
+        show(item.item.text)
+        for index, option in enumerate(item.item.options):
+            show(f"  {option_letter(index)}  {option}")
+        show(f"  {', '.join(labels)}" if labels else "")
+
+
+def _can_run(kind: str) -> bool:
+    return kind != "finished"
+
+
+def _as_record(found: QueueItem, labels: tuple[str, ...]) -> dict[str, object]:
+    item = found.item
+    allowed = labels or tuple(option_letter(index) for index in range(len(item.options)))
+    return {
+        "item": item.item_id,
+        "id": item.key,
+        "text": item.text,
+        "context": item.context,
+        "options": item.options,
+        "labels": allowed,
+        "round": found.round,
+        "rank": found.rank,
+        "total": found.total,
+        "reason": found.reason,
+        "control": found.control,
+        "meta": item.meta,
+    }
+
+
+async def label(
+    project: opt.ProjectPath,
+    pairs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="ITEM LABEL ...", help="An item's number or your id, and its label."
+        ),
+    ] = None,
+    skip: Annotated[
+        list[str] | None, typer.Option("--skip", metavar="ITEM", help="Skip an item.")
+    ] = None,
+    undo: Annotated[bool, typer.Option("--undo", help="Take the last event back.")] = False,
+    json: opt.AsJson = False,
+) -> None:
+    """Label items: ITEM LABEL, as often as you like. Each is on disk before the next."""
+    words = pairs or []
+    if len(words) % 2:
+        raise UsageError(
+            f"The last item, '{words[-1]}', has no label.",
+            "Give pairs, as in `imfl-tui label project.db 17 positive 23 negative`.",
+        )
+    if not words and not skip and not undo:
+        raise UsageError(
+            "Nothing to label is given.",
+            f"Run `imfl-tui next {project}` to see what waits, then give ITEM LABEL.",
+        )
+    async with opened(project) as opened_project:
+        # Everything is looked up before the first label is written.
+        labelled = [
+            (await find_item(opened_project, item), name)
+            for item, name in zip(words[::2], words[1::2], strict=True)
+        ]
+        skipped = [await find_item(opened_project, item) for item in skip or []]
+        events = [await opened_project.label(item, name) for item, name in labelled]
+        events += [await opened_project.skip(item) for item in skipped]
+        if undo:
+            undone = await opened_project.undo()
+            if undone is None:
+                say("There is nothing to undo.")
+            else:
+                events.append(undone)
+    if json:
+        show_json(events)
+    else:
+        say(f"{len(events)} event{'s' * (len(events) != 1)} saved.")
+
+
+async def find_item(project: Project, word: str) -> int:
+    """The item that a word names: by its own id first, else by its number."""
+    found = await project.find(word)
+    if found is None:
+        raise UsageError(
+            f"There is no item '{word}' in {project.path}.",
+            f"Run `imfl-tui next {project.path} --json` to see the items that wait.",
+        )
+    return found

@@ -1,0 +1,138 @@
+"""``evaluate``, ``predict``, ``export`` and ``save-model``: what comes out of a project."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from imfl_engine.errors import UsageError
+from imfl_engine.views import Evaluation
+from imfl_tui.cli import options as opt
+from imfl_tui.cli.creation import open_sources
+from imfl_tui.cli.opened import opened
+from imfl_tui.cli.progress import Reporter
+from imfl_tui.cli.shell import say, show, show_json
+from imfl_tui.cli.states import interval
+
+
+class ExportFormat(StrEnum):
+    """Records of other annotation tools."""
+
+    PRODIGY = "prodigy"
+    LABELSTUDIO = "labelstudio"
+    ARGILLA = "argilla"
+
+
+async def evaluate(
+    project: opt.ProjectPath,
+    data: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[DATA...]", help="Labelled items; else the project's test set."),
+    ] = None,
+    text: opt.TextColumn = None,
+    context: opt.ContextColumn = None,
+    options: opt.OptionsColumn = None,
+    label: opt.LabelColumn = None,
+    encoding: opt.Encoding = None,
+    json: opt.AsJson = False,
+) -> None:
+    """Measure the newest model: accuracy, macro-F1, per class, calibration, with intervals."""
+    from imfl_engine.data.guess import Columns
+
+    async with opened(project) as opened_project:
+        if data:
+            columns = Columns(text, context, options, label, id="")
+            source = open_sources(data, columns, encoding=encoding)[0]
+            if not source.columns.label:
+                raise UsageError(
+                    f"'{data[0]}' has no column with the right labels.",
+                    f"Name it with --label; the columns are {', '.join(source.column_names)}.",
+                )
+            found: Evaluation | None = await opened_project.evaluate_on(source)
+        else:
+            found = await opened_project.evaluation()
+    if found is None:
+        raise UsageError(
+            f"{project} has no trained model to measure.",
+            f"Label the first batch and run `imfl-tui run {project}`.",
+        )
+    if json:
+        show_json(found)
+        return
+    for line in evaluation_lines(found):
+        show(line)
+
+
+def evaluation_lines(found: Evaluation) -> list[str]:
+    """What ``evaluate`` prints, line by line."""
+    name, share = found.majority
+    lines = [
+        f"model of round {found.round}, measured on: {found.scope}",
+        f"accuracy   {interval(found.accuracy)}",
+        f"macro-F1   {interval(found.macro_f1)}",
+        f"majority   always '{name}' scores {share:.3f}",
+        f"ECE        {found.expected_calibration_error:.3f}",
+        "",
+    ]
+    width = max([5, *(len(row.label) for row in found.classes)])
+    lines.append(f"{'label':<{width}}  precision  recall     F1      n")
+    lines += [
+        f"{row.label:<{width}}  {row.precision:9.3f}  {row.recall:6.3f}  {row.f1:5.3f}"
+        f"  {row.support:5d}"
+        for row in found.classes
+    ]
+    return lines
+
+
+async def export(
+    project: opt.ProjectPath,
+    out: Annotated[
+        Path,
+        typer.Argument(
+            metavar="OUT", help=".parquet, .jsonl or .csv, or a folder for a Hugging Face data set."
+        ),
+    ],
+    tool: Annotated[
+        ExportFormat | None, typer.Option("--format", help="Records of another tool.")
+    ] = None,
+) -> None:
+    """Write the annotated items, with who labelled each and how sure that is."""
+    async with opened(project) as opened_project:
+        with Reporter() as reporter:
+            await reporter.follow(opened_project.export(out, tool.value if tool else None))
+    say(f"Wrote {out}.")
+
+
+async def predict(
+    project: opt.ProjectPath,
+    data: Annotated[str, typer.Argument(metavar="DATA", help=opt.SOURCES)],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help=".parquet, .jsonl or .csv.")],
+    text: opt.TextColumn = None,
+    context: opt.ContextColumn = None,
+    options: opt.OptionsColumn = None,
+    id: opt.IdColumn = None,
+    encoding: opt.Encoding = None,
+) -> None:
+    """Label new items with the newest model."""
+    from imfl_engine.data.guess import Columns
+
+    async with opened(project) as opened_project:
+        columns = Columns(text, context, options, label="", id=id)
+        source = open_sources([data], columns, encoding=encoding)[0]
+        with Reporter() as reporter:
+            await reporter.follow(opened_project.predict(source, out))
+    say(f"Wrote {out}.")
+
+
+async def save_model(
+    project: opt.ProjectPath,
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the model goes.")],
+) -> None:
+    """Save the newest model with its tokenizer and a model card, for transformers."""
+    async with opened(project) as opened_project:
+        loads = await opened_project.save_model(folder)
+    say(f"Wrote {folder}.")
+    say(loads)

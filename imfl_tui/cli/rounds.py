@@ -1,0 +1,74 @@
+"""``run``: every step that needs no person, one after the other."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from imfl_engine.errors import UsageError
+from imfl_engine.types import StepKind
+from imfl_tui.cli import options as opt
+from imfl_tui.cli.opened import opened
+from imfl_tui.cli.progress import Reporter
+from imfl_tui.cli.shell import say, show, show_json
+from imfl_tui.cli.states import status_lines
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from imfl_engine.views import Status
+
+
+class Human(StrEnum):
+    """Who answers the items that are meant for the person."""
+
+    GOLD = "gold"
+    WAIT = "wait"
+
+
+async def run(
+    project: opt.ProjectPath,
+    rounds: Annotated[
+        int | None, typer.Option("--rounds", min=1, help="Stop after so many rounds.")
+    ] = None,
+    human: Annotated[
+        Human, typer.Option("--human", help="Answer from the gold column, or wait for you.")
+    ] = Human.WAIT,
+    until: Annotated[StepKind | None, typer.Option("--until", help="Stop after this step.")] = None,
+    json: opt.AsJson = False,
+) -> None:
+    """Do every step that needs no person; stop where you are needed."""
+    async with opened(project) as opened_project:
+        before = await opened_project.status()
+        if human is Human.GOLD and not before.gold_available:
+            raise UsageError(
+                f"{project} has no gold labels to answer from.",
+                "Label the items yourself, or create it again with the gold column in --label.",
+            )
+        with Reporter() as reporter:
+            if before.budget.llm_done < before.budget.llm_limit:
+                # A missing key or a dead endpoint is told before anything is begun.
+                for notice in await opened_project.check_annotator():
+                    reporter.show(notice)
+            await reporter.follow(
+                opened_project.advance(until=until, gold=human is Human.GOLD, rounds=rounds)
+            )
+        after = await opened_project.status()
+    report(after, project, json=json)
+
+
+def report(status: Status, project: Path, *, json: bool) -> None:
+    """Print where a run has ended, and tell the person what is theirs to do."""
+    if json:
+        show_json(status)
+    else:
+        for line in status_lines(status):
+            show(line)
+    if status.step.kind is StepKind.LABEL:
+        waiting = status.step.total - status.step.done
+        say(
+            f"{waiting} item{'s wait' if waiting != 1 else ' waits'} for your label: "
+            f"`imfl-tui {project}`."
+        )

@@ -1,0 +1,162 @@
+"""``status``, ``plan`` and ``config``: what a project is, will cost and is set to."""
+
+from __future__ import annotations
+
+import json as jsonlib
+from typing import Annotated, Any
+
+import typer
+
+from imfl_engine.errors import SettingsError
+from imfl_engine.types import Interval, Step
+from imfl_engine.views import CostEstimate, Status
+from imfl_tui.cli import options as opt
+from imfl_tui.cli.opened import opened
+from imfl_tui.cli.shell import jsonable, show, show_json
+from imfl_tui.text import duration, money, money_range, thousands
+
+
+async def status(project: opt.ProjectPath, json: opt.AsJson = False) -> None:
+    """Show the round, the next step, the budgets and what the model can do."""
+    async with opened(project) as opened_project:
+        found = await opened_project.status()
+    if json:
+        show_json(found)
+        return
+    for line in status_lines(found):
+        show(line)
+
+
+def status_lines(status: Status) -> list[str]:
+    """What ``status`` prints, line by line."""
+    budget = status.budget
+    lines = [
+        f"project    {status.path}",
+        f"data       {thousands(status.pool_size)} in the pool, "
+        f"{thousands(status.test_size)} to test on",
+        f"task       {status.task_kind}: {', '.join(status.labels) or 'options of each item'}",
+        f"annotator  {status.annotator} · target {status.target}",
+        f"next       {step_words(status.step)}",
+        f"labels     you {budget.human_done} of {budget.human_limit}, "
+        f"LLM {budget.llm_done} of {budget.llm_limit}",
+        f"money      {money(budget.money_spent)} spent, {money(budget.money_reserved)} reserved"
+        + (f", stops at {money(budget.money_limit)}" if budget.money_limit is not None else ""),
+        f"your time  {budget.minutes_spent:.0f} min"
+        + (f" of {budget.minutes_limit:.0f}" if budget.minutes_limit is not None else ""),
+    ]
+    if status.majority is not None:
+        lines.append(f"majority   always '{status.majority[0]}' scores {status.majority[1]:.3f}")
+    for point in status.curve:
+        lines.append(
+            f"round {point.round:<4} {point.scope} accuracy {interval(point.accuracy)}, "
+            f"macro-F1 {point.macro_f1:.3f}, {point.human} human + {point.llm} LLM labels"
+        )
+    trust = status.trust
+    if trust.accuracy is not None:
+        lines.append(f"LLM        right on {interval(trust.accuracy)} of the control slice")
+    if trust.expected_errors is not None:
+        lines.append(
+            f"review     about {trust.expected_errors:.0f} of {trust.labels} LLM labels wrong, "
+            f"{trust.reviewed} reviewed, {trust.found_wrong} found wrong"
+        )
+    if status.advice:
+        lines.append(f"advice     {status.advice}")
+    return lines
+
+
+def step_words(step: Step) -> str:
+    """A step in words, with how far it is."""
+    words = f"round {step.round}, {step.kind.value}"
+    if step.total:
+        words += f" ({step.done} of {step.total} done)"
+    return f"{words}: {step.reason}" if step.reason else words
+
+
+def interval(found: Interval) -> str:
+    """An estimate with its 95 % interval and the number behind it."""
+    return f"{found.value:.3f} ({found.low:.3f} to {found.high:.3f}, n = {found.n})"
+
+
+async def plan(project: opt.ProjectPath, json: opt.AsJson = False) -> None:
+    """Show what the next round will cost, before anything is spent."""
+    async with opened(project) as opened_project:
+        estimate = await opened_project.estimate()
+    if json:
+        show_json(estimate)
+        return
+    for line in plan_lines(estimate):
+        show(line)
+
+
+def plan_lines(estimate: CostEstimate) -> list[str]:
+    """What ``plan`` prints, line by line."""
+    price = (
+        f"{money_range(estimate.money_low, estimate.money_high)} ({estimate.price_source})"
+        if estimate.price_known
+        else f"unknown: {estimate.price_source}; give it with --price or "
+        "`imfl-tui config PROJECT.db annotator.price_input`"
+    )
+    tokens_in = (estimate.input_tokens_low, estimate.input_tokens_high)
+    tokens_out = (estimate.output_tokens_low, estimate.output_tokens_high)
+    return [
+        f"calls      {thousands(estimate.calls)}",
+        f"tokens in  {' to '.join(map(thousands, tokens_in))}",
+        f"tokens out {' to '.join(map(thousands, tokens_out))}",
+        f"money      {price}",
+        f"your time  about {duration(estimate.minutes_of_person * 60)}",
+    ]
+
+
+async def config(
+    project: opt.ProjectPath,
+    key: Annotated[str | None, typer.Argument(help="Dotted name, as in budget.llm.")] = None,
+    value: Annotated[str | None, typer.Argument(help="New value, as JSON or plain text.")] = None,
+    json: opt.AsJson = False,
+) -> None:
+    """Read or change settings. What would invalidate labels is refused."""
+    async with opened(project) as opened_project:
+        if key is not None and value is not None:
+            await opened_project.configure(key, parse_value(value))
+        values = flat(opened_project.settings.model_dump(mode="json"))
+    if key is not None:
+        values = {
+            name: values[name] for name in values if name == key or name.startswith(f"{key}.")
+        }
+        if not values:
+            raise SettingsError(
+                f"There is no setting called '{key}'.",
+                f"Run `imfl-tui config {project}` to see every setting.",
+            )
+    if json:
+        show_json(values)
+    elif key is not None and list(values) == [key]:
+        show(as_text(values[key]))
+    else:
+        for name, found in values.items():
+            show(f"{name} = {as_text(found)}")
+
+
+def parse_value(text: str) -> Any:
+    """A value from the command line: JSON where it is JSON, else the text itself."""
+    try:
+        return jsonlib.loads(text)
+    except ValueError:
+        return text
+
+
+def as_text(value: Any) -> str:
+    """A setting's value the way it can be typed again."""
+    if isinstance(value, str) and value.isprintable():
+        return value
+    return jsonlib.dumps(jsonable(value), ensure_ascii=False)
+
+
+def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings as dotted names; lists stay whole."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, dict) and value:
+            found.update(flat(value, f"{prefix}{name}."))
+        else:
+            found[f"{prefix}{name}"] = value
+    return found
