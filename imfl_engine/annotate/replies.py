@@ -103,13 +103,15 @@ def _heirs(candidate: str, labels: Sequence[str]) -> list[str]:
     text = candidate.casefold()
     if not text:
         return []
-    heirs = []
-    for label in labels:
-        name = label.casefold()
-        complete = text.startswith(name) and not text[len(name) : len(name) + 1].isalnum()
-        if complete or name.startswith(text):
-            heirs.append(label)
-    return heirs
+    begun = [label for label in labels if label.casefold().startswith(text)]
+    complete = [
+        label
+        for label in labels
+        if text.startswith(label.casefold()) and not text[len(label) : len(label) + 1].isalnum()
+    ]
+    # "news-us" completes "news" too; the longest is meant.
+    longest = max(complete, key=len, default=None)
+    return begun + ([longest] if longest is not None and longest not in begun else [])
 
 
 def _probability(token: Mapping[str, Any]) -> float | None:

@@ -36,7 +36,7 @@ class TokenRange:
         return TokenRange(self.low + other.low, self.likely + other.likely, self.high + other.high)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def count_tokens(text: str) -> TokenRange:
     """The range of the number of tokens of ``text`` (without any chat template)."""
     likely = 0.0
@@ -58,7 +58,7 @@ def count_tokens(text: str) -> TokenRange:
 
 
 def count_messages(messages: Sequence[Mapping[str, str]], extra: str = "") -> TokenRange:
-    """The range for a chat request; ``extra`` is what else is sent (a schema) and may be counted."""
+    """The range for a chat request; ``extra`` is what else is sent (a schema) and may count."""
     total = TokenRange(3, 3, MESSAGE_OVERHEAD_HIGH)
     for message in messages:
         total += count_tokens(message["content"])

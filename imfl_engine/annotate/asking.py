@@ -1,0 +1,191 @@
+"""What a request to this endpoint looks like, learned from what the endpoint does.
+
+Servers that call themselves compatible refuse or silently ignore parts of a request. A part that is
+refused is left out from then on; whether a schema is *enforced* is found out by asking for a word
+that no model would say by itself (`Asker.proven`).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from imfl_engine.annotate.endpoint import Answer, Fault, learned_window
+from imfl_engine.annotate.prompts import Message, Prompt, Style, answer_schema
+from imfl_engine.annotate.tokens import Calibration, TokenRange, count_messages
+from imfl_engine.settings import Annotator as AnnotatorSettings
+
+PROOF = "zebra-41"
+TOP_LOGPROBS = 10
+REASONING_TOKENS = 4096
+"""Output limit for models that think first; what they do not use is not billed."""
+OUTPUT_STEPS = (1024, REASONING_TOKENS, 16384)
+LEAST_ROOM = 48
+DISTRUST_AFTER = 3
+"""Answers in a row without the schema's shape after which the schema is given up."""
+
+_REASONING = re.compile(r"(?:^|/)(?:o\d|gpt-5(?!-chat))|reason|thinking|(?:^|[-/])r1\b|qwq", re.I)
+
+
+@dataclass
+class Abilities:
+    """What the endpoint takes, as far as is known."""
+
+    structured: bool = True
+    logprobs: bool = True
+    temperature: bool = True
+    output_name: str = "max_tokens"
+
+
+class Asker:
+    """Builds request bodies and adapts them to the endpoint."""
+
+    def __init__(self, settings: AnnotatorSettings, base_url: str | None) -> None:
+        self._settings = settings
+        reasoning = _REASONING.search(settings.model) is not None
+        self.abilities = Abilities(
+            logprobs=not reasoning,
+            temperature=not reasoning and settings.temperature is not None,
+            output_name="max_completion_tokens" if base_url is None else "max_tokens",
+        )
+        self.output_tokens = settings.max_output_tokens
+        if reasoning:
+            self.output_tokens = max(self.output_tokens, REASONING_TOKENS)
+        self.window = settings.context_tokens
+        self._most_room: int | None = None
+        self.calibration = Calibration()
+        self._unshaped = 0
+        self._both_names_tried = False
+
+    @property
+    def style(self) -> Style:
+        """The form of prompts and answers."""
+        return "json" if self.abilities.structured else "plain"
+
+    @property
+    def room(self) -> int | None:
+        """Tokens a prompt may have; None while the context window is unknown."""
+        rooms = [] if self._most_room is None else [self._most_room]
+        if self.window is not None:
+            rooms.append(self.window - min(self.output_tokens, self.window // 2) - 8)
+        return max(min(rooms), LEAST_ROOM) if rooms else None
+
+    def body(self, messages: Sequence[Message], labels: Sequence[str]) -> dict[str, Any]:
+        """The JSON of a chat completion request."""
+        body: dict[str, Any] = {
+            "model": self._settings.model,
+            "messages": list(messages),
+            self.abilities.output_name: self.output_tokens,
+        }
+        if self.abilities.temperature and self._settings.temperature is not None:
+            body["temperature"] = self._settings.temperature
+        if self.abilities.structured:
+            body["response_format"] = answer_schema(labels)
+        if self.abilities.logprobs:
+            body["logprobs"] = True
+            body["top_logprobs"] = TOP_LOGPROBS
+        return body
+
+    def count(self, body: dict[str, Any]) -> TokenRange:
+        """The prompt tokens of a request."""
+        extra = json.dumps(body["response_format"]) if "response_format" in body else ""
+        return count_messages(body["messages"], extra)
+
+    def adapt(self, fault: Fault) -> bool:
+        """Leave out what the server refused; False when nothing is left to leave out."""
+        param, abilities = fault.param, self.abilities
+        if "logprobs" in param:
+            abilities.logprobs = False
+            return True
+        if param.startswith("response_format") or "json_schema" in param:
+            abilities.structured = False
+            return True
+        if param == "temperature":
+            abilities.temperature = False
+            return True
+        if param in ("max_tokens", "max_completion_tokens"):
+            other = "max_tokens" if param == "max_completion_tokens" else "max_completion_tokens"
+            if abilities.output_name == other:
+                return True  # another request met the same refusal first
+            if other in fault.message or not self._both_names_tried:
+                self._both_names_tried = True
+                abilities.output_name = other
+                return True
+            # The name is right, so the number is too large.
+            if self.output_tokens > self._settings.max_output_tokens:
+                self.output_tokens = max(self._settings.max_output_tokens, self.output_tokens // 2)
+                return True
+        return False
+
+    def simplify(self) -> bool:
+        """Leave out the next optional part, for a refusal that names none."""
+        for name in ("logprobs", "structured", "temperature"):
+            if getattr(self.abilities, name):
+                setattr(self.abilities, name, False)
+                return True
+        return False
+
+    def shrink(self, fault: Fault, sent: TokenRange) -> bool:
+        """Learn from a refused prompt how long one may be; False when it cannot get shorter."""
+        learned = learned_window(fault.message)
+        if learned is not None and (self.window is None or learned < self.window):
+            self.window = learned
+            return True
+        shorter = int(sent.likely * self.calibration.factor * 0.7)
+        if shorter < LEAST_ROOM:
+            return False
+        self._most_room = min(self._most_room or shorter, shorter)
+        return True
+
+    def allow_more_output(self, used: int) -> bool:
+        """After an answer was cut off at ``used`` tokens of thinking: raise the limit."""
+        if self.output_tokens > used:
+            return True
+        for step in OUTPUT_STEPS:
+            if step > self.output_tokens:
+                self.output_tokens = step
+                return True
+        return False
+
+    def observe(self, prompt: Prompt, answer: Answer, guessed: TokenRange) -> None:
+        """Learn from an answer: how tokens are counted, and whether the schema is enforced."""
+        if answer.usage is not None and answer.usage.input <= guessed.high:
+            self.calibration.observe(guessed.likely, answer.usage.input)
+        if prompt.style != "json" or answer.refusal or answer.finish == "length":
+            return
+        if self.shaped(answer, prompt.labels):
+            self._unshaped = 0
+            return
+        self._unshaped += 1
+        if self._unshaped >= DISTRUST_AFTER:
+            self.abilities.structured = False
+
+    @staticmethod
+    def shaped(answer: Answer, labels: Sequence[str]) -> bool:
+        """Whether the answer is what the schema asked for, to the letter."""
+        try:
+            values = [json.loads(text) for text in answer.texts]
+        except ValueError:
+            return False
+        return bool(values) and all(
+            isinstance(value, dict) and set(value) == {"label"} and value["label"] in labels
+            for value in values
+        )
+
+    def proof(self) -> Prompt:
+        """A question whose schema allows only an absurd answer."""
+        return Prompt(
+            (
+                {"role": "system", "content": "Answer the question with one word."},
+                {"role": "user", "content": "What colour is the sky on a clear day?"},
+            ),
+            (PROOF,),
+            "json",
+        )
+
+    def proven(self, answer: Answer) -> bool:
+        """Whether the schema was enforced: nobody calls the sky a zebra unasked."""
+        return self.shaped(answer, (PROOF,))

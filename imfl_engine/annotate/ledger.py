@@ -1,0 +1,192 @@
+"""Who may spend what: the decision in memory, its record in the store.
+
+The hard stop is an inequality that holds at every moment: spent + reserved + lost <= limit. A
+request is only sent once the most it can cost is reserved; a reservation that does not fit waits
+for others to be settled below what they reserved, and is refused when there are none left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Sequence
+
+from imfl_engine.annotate.ports import (
+    Balance,
+    Change,
+    Lost,
+    ReplyStore,
+    Reserved,
+    Settled,
+    Voided,
+)
+from imfl_engine.errors import BudgetReached
+
+TOLERANCE = 1e-12
+"""US dollars; absorbs the rounding of long sums."""
+
+
+class GroupWriter:
+    """Writes changes to the store in groups: what arrives during a write goes into the next."""
+
+    def __init__(self, store: ReplyStore) -> None:
+        self._store = store
+        self._waiting: list[tuple[Sequence[Change], asyncio.Future[None]]] = []
+        self._task: asyncio.Task[None] | None = None
+
+    async def write(self, *changes: Change) -> None:
+        """Return when ``changes`` are durable. Cancelling the caller does not take them back."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((changes, done))
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._run())
+        await done
+
+    def write_later(self, *changes: Change) -> None:
+        """Queue ``changes`` behind the others; `drain` waits for them."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        done.add_done_callback(lambda future: future.cancelled() or future.exception())
+        self._waiting.append((changes, done))
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._run())
+
+    async def drain(self) -> None:
+        """Wait until nothing is queued."""
+        while self._task is not None and not self._task.done():
+            await asyncio.wait([self._task])
+
+    async def _run(self) -> None:
+        # One turn of the loop lets tasks that woke together share a transaction.
+        await asyncio.sleep(0)
+        while self._waiting:
+            group, self._waiting = self._waiting, []
+            try:
+                await self._store.write([change for changes, _ in group for change in changes])
+            except Exception as error:
+                for _, done in group:
+                    if not done.done():
+                        done.set_exception(error)
+            else:
+                for _, done in group:
+                    if not done.done():
+                        done.set_result(None)
+
+
+class Ledger:
+    """The money of one run. Open it with `open`, leave it with `close`."""
+
+    def __init__(self, store: ReplyStore, limit_usd: float | None) -> None:
+        self.writer = GroupWriter(store)
+        self.limit = limit_usd
+        self._store = store
+        self._spent = 0.0
+        self._lost = 0.0
+        self._before = 0.0
+        self._open: dict[str, float] = {}
+        self._sent: set[str] = set()
+        self._freed = asyncio.Event()
+
+    async def open(self) -> None:
+        """Take over what earlier runs left: their open reservations become lost."""
+        balance = await self._store.recover()
+        self._spent, self._lost = balance.spent, balance.lost
+        # What is still reserved belongs to batches at the provider.
+        self._before = balance.reserved
+
+    @property
+    def balance(self) -> Balance:
+        """The project's money now."""
+        return Balance(self._spent, self._before + sum(self._open.values()), self._lost)
+
+    def fits(self, usd: float) -> bool:
+        """Whether ``usd`` more can be reserved without crossing the limit."""
+        return self.limit is None or self.balance.committed + usd <= self.limit + TOLERANCE
+
+    async def reserve(self, usd: float, *, prompt_hash: str, item_id: int, round_: int) -> str:
+        """Reserve ``usd`` durably and return the charge's id.
+
+        Waits while settling other requests could make room; raises `BudgetReached` when it cannot.
+        """
+        charge_id = self.hold(usd)
+        while charge_id is None:
+            if not self._open:
+                raise self.stop(usd)
+            self._freed.clear()
+            await self._freed.wait()
+            charge_id = self.hold(usd)
+        await self.writer.write(Reserved(charge_id, prompt_hash, item_id, round_, usd))
+        return charge_id
+
+    def hold(self, usd: float) -> str | None:
+        """Reserve in memory only, for a caller that writes `Reserved` itself; None if too much."""
+        if not self.fits(usd):
+            return None
+        charge_id = uuid.uuid4().hex
+        self._open[charge_id] = usd
+        return charge_id
+
+    def stop(self, usd: float) -> BudgetReached:
+        """The error that ends a run: says what is spent and what the next request would need."""
+        balance = self.balance
+        parts = [f"${balance.spent:.4f} spent"]
+        if balance.reserved > 0:
+            parts.append(f"${balance.reserved:.4f} reserved")
+        if balance.lost > 0:
+            parts.append(f"${balance.lost:.4f} possibly billed for answers that never came")
+        return BudgetReached(
+            f"The money limit of ${self.limit or 0.0:.2f} is reached: {', '.join(parts)}; "
+            f"the next request could cost up to ${usd:.4f}.",
+            "Raise it with `imfl-tui config PROJECT.db budget.money_usd AMOUNT`, or go on with "
+            "the labels there are.",
+        )
+
+    def sent(self, charge_id: str) -> None:
+        """From now on the charge may be billed, whatever happens to us."""
+        self._sent.add(charge_id)
+
+    def settled(
+        self,
+        charge_id: str,
+        usd: float,
+        *,
+        input_tokens: int,
+        cached_tokens: int,
+        output_tokens: int,
+        answer: str | None,
+    ) -> Settled:
+        """Reconcile a charge in memory; the caller writes the returned change."""
+        self._close(charge_id)
+        self._spent += usd
+        return Settled(charge_id, usd, input_tokens, cached_tokens, output_tokens, answer)
+
+    async def void(self, charge_id: str) -> None:
+        """The charge was certainly not billed."""
+        if self._close(charge_id) is not None:
+            await self.writer.write(Voided(charge_id))
+
+    async def lose(self, charge_id: str) -> None:
+        """The charge may have been billed; keep counting it."""
+        usd = self._close(charge_id)
+        if usd is not None:
+            self._lost += usd
+            await self.writer.write(Lost(charge_id))
+
+    def adopt(self, charges: dict[str, float]) -> None:
+        """Take over reservations of a batch that an earlier run submitted."""
+        self._open.update(charges)
+        self._before = max(0.0, self._before - sum(charges.values()))
+
+    async def close(self) -> None:
+        """Write off what was cut short, and wait for the disk."""
+        for charge_id, usd in list(self._open.items()):
+            sent = charge_id in self._sent
+            self._close(charge_id)
+            self._lost += usd if sent else 0.0
+            self.writer.write_later(Lost(charge_id) if sent else Voided(charge_id))
+        await self.writer.drain()
+
+    def _close(self, charge_id: str) -> float | None:
+        usd = self._open.pop(charge_id, None)
+        self._sent.discard(charge_id)
+        self._freed.set()
+        return usd

@@ -1,0 +1,340 @@
+"""``openai:MODEL``: any OpenAI-compatible endpoint as an annotator."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import random
+from collections.abc import AsyncIterator, Sequence
+
+from imfl_engine.annotate.asking import Asker
+from imfl_engine.annotate.endpoint import Endpoint, Fault, FaultKind, Usage
+from imfl_engine.annotate.item import ItemAsker
+from imfl_engine.annotate.ledger import Ledger
+from imfl_engine.annotate.limits import Gate, Patience, PerMinute
+from imfl_engine.annotate.money import Price, find_price, unknown_price
+from imfl_engine.annotate.ports import Change, ReplyStore, Reserved, Settled
+from imfl_engine.annotate.prompts import answer, build_prompt, prompt_hash
+from imfl_engine.annotate.run import Run
+from imfl_engine.annotate.tokens import count_tokens
+from imfl_engine.errors import EndpointError
+from imfl_engine.events import Annotated, Notice, Progress
+from imfl_engine.settings import Annotator as AnnotatorSettings
+from imfl_engine.settings import Task
+from imfl_engine.types import AnnotationRequest
+from imfl_engine.views import CostEstimate
+
+PROBE_ITEM = -1
+"""The item id of charges that belong to no item: finding out what the endpoint can do."""
+PROBE_ATTEMPTS = 6
+REPAIR_SHARE = 0.1
+"""Share of answers that the high end of an estimate expects to repair."""
+
+
+class EndpointAnnotator:
+    """Labels items with a language model behind an OpenAI-compatible endpoint."""
+
+    def __init__(
+        self,
+        task: Task,
+        settings: AnnotatorSettings,
+        *,
+        key: str,
+        base_url: str | None,
+        patience: Patience | None = None,
+        seed: int | None = None,
+    ) -> None:
+        self._task = task
+        self._settings = settings
+        self._base_url = base_url
+        self._patience = patience or Patience()
+        self._rng = random.Random(seed)
+        self._endpoint = Endpoint(
+            base_url=base_url,
+            key=key,
+            key_name=settings.key_name,
+            timeout=settings.timeout_seconds,
+        )
+        self._asker = Asker(settings, base_url)
+        self._gate = Gate(settings.concurrency)
+        self._requests = PerMinute(settings.requests_per_minute)
+        self._tokens = PerMinute(settings.tokens_per_minute)
+        self._price: Price | None = None
+        self._price_looked_up = False
+        self._probed = False
+        self._unrecorded: list[tuple[Usage, float]] = []
+        self._outputs = [0, 0]  # answers seen, their output tokens
+        self._question = self._fixed_part()
+
+    @property
+    def name(self) -> str:
+        """The annotator's spec."""
+        return self._settings.spec
+
+    @property
+    def shots(self) -> int | None:
+        """As many demonstrations as the settings say."""
+        return None
+
+    @property
+    def structured(self) -> bool | None:
+        """Whether the endpoint enforces the label set; None while that is unknown."""
+        return self._asker.abilities.structured if self._probed else None
+
+    async def check(self) -> Sequence[Notice]:
+        """See `ports.Annotator.check`: one short question to the endpoint."""
+        await self._need_price()
+        notices: list[Notice] = []
+        if not self._probed:
+            notices += await self._probe(None)
+        return notices
+
+    def estimate(
+        self, requests: Sequence[AnnotationRequest], *, calls: int | None = None
+    ) -> CostEstimate:
+        """See `ports.Annotator.estimate`. Looks up the price (up to a second, the first time)."""
+        price = self._find_price()
+        calls = len(requests) if calls is None else calls
+        scale = calls / len(requests) if requests else 0.0
+        low = high = output_low = output_high = 0.0
+        calibration = self._asker.calibration
+        for request in requests:
+            prompt = build_prompt(
+                self._task,
+                request,
+                style=self._asker.style,
+                room=self._asker.room,
+                factor=calibration.factor,
+            )
+            body = self._asker.body(prompt.messages, prompt.labels)
+            count = self._asker.count(body)
+            if calibration.observed:
+                guess = count.likely * calibration.factor
+                low, high = low + 0.95 * guess, high + 1.1 * guess
+            else:
+                low, high = low + count.low, high + min(1.5 * count.likely, count.high)
+            lengths = [count_tokens(answer(name, prompt.style)) for name in prompt.labels]
+            shortest = min((length.low for length in lengths), default=1)
+            longest = max((length.high for length in lengths), default=1)
+            output_low += max(1, shortest)
+            output_high += self._asker.output_tokens if self._thinks else longest + 4
+        repair = 1 + REPAIR_SHARE
+        tokens = [round(x * scale) for x in (low, repair * high, output_low, repair * output_high)]
+        return CostEstimate(
+            calls=calls,
+            input_tokens_low=tokens[0],
+            input_tokens_high=tokens[1],
+            output_tokens_low=tokens[2],
+            output_tokens_high=tokens[3],
+            money_low=price.cost(tokens[0], 0, tokens[2]) if price else None,
+            money_high=price.cost(tokens[1], 0, tokens[3]) if price else None,
+            minutes_of_person=0.0,
+            price_known=price is not None,
+            price_source=price.source if price else "unknown: give it with --price IN OUT",
+        )
+
+    async def annotate(
+        self,
+        requests: Sequence[AnnotationRequest],
+        store: ReplyStore,
+        *,
+        limit_usd: float | None = None,
+    ) -> AsyncIterator[Annotated | Notice | Progress]:
+        """See `ports.Annotator.annotate`."""
+        price = await self._need_price()
+        if not requests:
+            return
+        ledger = Ledger(store, limit_usd)
+        await ledger.open()
+        run: Run | None = None
+        try:
+            await self._record(ledger)
+            if not self._probed:
+                for notice in await self._probe(ledger):
+                    yield notice
+            run = Run(
+                requests,
+                item_asker=self._item_asker(ledger, price),
+                store=store,
+                ledger=ledger,
+                gate=self._gate,
+                concurrency=self._settings.concurrency,
+                hash_of=self.hash_of,
+            )
+            async for event in run.events():
+                yield event
+        finally:
+            if run is not None:
+                await run.close()
+            await ledger.close()
+
+    def hash_of(self, request: AnnotationRequest) -> str:
+        """The prompt hash of a request: what was bought under it is never bought again."""
+        shown = [
+            [d.item.text, d.item.context, list(d.item.options), d.label]
+            for d in request.demonstrations
+        ]
+        return prompt_hash({"question": self._question, "shown": shown}, request.item)
+
+    def pause(self) -> None:
+        """See `ports.Annotator.pause`."""
+        self._gate.pause(True)
+
+    def resume(self) -> None:
+        """See `ports.Annotator.resume`."""
+        self._gate.pause(False)
+
+    async def close(self) -> None:
+        """See `ports.Annotator.close`."""
+        await self._endpoint.close()
+
+    @property
+    def _thinks(self) -> bool:
+        return self._asker.output_tokens > self._settings.max_output_tokens
+
+    def _item_asker(self, ledger: Ledger, price: Price) -> ItemAsker:
+        return ItemAsker(
+            task=self._task,
+            name=self.name,
+            endpoint=self._endpoint,
+            asker=self._asker,
+            price=price,
+            ledger=ledger,
+            gate=self._gate,
+            requests_per_minute=self._requests,
+            tokens_per_minute=self._tokens,
+            patience=self._patience,
+            rng=self._rng,
+        )
+
+    def _fixed_part(self) -> str:
+        """Digest of everything that is the same for all items and could change an answer."""
+        content = {
+            "model": self._settings.model,
+            "base_url": (self._base_url or "").rstrip("/"),
+            "temperature": self._settings.temperature,
+            "context_tokens": self._settings.context_tokens,
+            "kind": self._task.kind,
+            "guidelines": self._task.guidelines,
+            "labels": [[label.name, label.description] for label in self._task.labels],
+        }
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def _find_price(self) -> Price | None:
+        if not self._price_looked_up:
+            self._price = find_price(
+                self._settings.model,
+                base_url=self._base_url,
+                price_input=self._settings.price_input,
+                price_output=self._settings.price_output,
+                batch=self._settings.batch,
+            )
+            self._price_looked_up = True
+            if self._price is not None and self._asker.window is None:
+                self._asker.window = self._price.context_tokens
+        return self._price
+
+    async def _need_price(self) -> Price:
+        # The price table takes most of a second to import: not on the app's loop.
+        price = await asyncio.to_thread(self._find_price)
+        if price is None:
+            raise unknown_price(self._settings.model, self._base_url)
+        return price
+
+    async def _probe(self, ledger: Ledger | None) -> list[Notice]:
+        """Find out what the endpoint takes, and whether it enforces a schema, by its effect."""
+        asker, prompt = self._asker, self._asker.proof()
+        price = await self._need_price()
+        failed = 0
+        doubted = False
+        while True:
+            body = asker.body(prompt.messages, prompt.labels)
+            count = asker.count(body)
+            charge = None
+            if ledger is not None:
+                charge = await ledger.reserve(
+                    price.at_most(count, asker.output_tokens),
+                    prompt_hash="probe",
+                    item_id=PROBE_ITEM,
+                    round_=0,
+                )
+                ledger.sent(charge)
+            try:
+                answered = await self._endpoint.ask(body)
+            except Fault as fault:
+                if ledger is not None and charge is not None:
+                    await (ledger.void(charge) if fault.billed is False else ledger.lose(charge))
+                failed += 1
+                await self._after_failed_probe(fault, failed)
+                continue
+            usage = answered.usage or Usage(count.likely, 0, 8)
+            usd = price.cost(usage.input, usage.cached, usage.output)
+            if ledger is not None and charge is not None:
+                await ledger.writer.write(
+                    ledger.settled(
+                        charge,
+                        usd,
+                        input_tokens=usage.input,
+                        cached_tokens=usage.cached,
+                        output_tokens=usage.output,
+                        answer=None,
+                    )
+                )
+            else:
+                self._unrecorded.append((usage, usd))
+            if answered.starved and asker.allow_more_output(asker.output_tokens):
+                continue
+            if asker.abilities.structured and not asker.proven(answered):
+                if not doubted:  # a single garbled answer proves nothing
+                    doubted = True
+                    continue
+                asker.abilities.structured = False
+            self._probed = True
+            if asker.abilities.structured:
+                return []
+            return [
+                Notice(
+                    "info",
+                    f"{self._endpoint.where} does not enforce a label set; answers are read "
+                    "strictly instead.",
+                )
+            ]
+
+    async def _after_failed_probe(self, fault: Fault, failed: int) -> None:
+        """Adapt or wait; raises when the endpoint cannot be asked at all."""
+        if fault.error is not None:
+            raise fault.error
+        if fault.kind is FaultKind.UNSUPPORTED and failed < 4 * PROBE_ATTEMPTS:
+            if self._asker.adapt(fault) or self._asker.simplify():
+                return
+        elif fault.kind is FaultKind.REJECTED and self._asker.simplify():
+            return
+        unreachable = fault.kind is FaultKind.UNREACHABLE and failed >= 3
+        if not fault.worth_retrying or unreachable or failed >= PROBE_ATTEMPTS:
+            raise EndpointError(
+                f"{self._endpoint.where} cannot be asked: {fault.message}.",
+                "Check that the server runs and that `--base-url` is right.",
+            )
+        await asyncio.sleep(self._patience.wait(failed, fault.retry_after, self._rng))
+
+    async def _record(self, ledger: Ledger) -> None:
+        """Enter what a `check` before there was a store has cost."""
+        changes: list[Change] = []
+        for usage, usd in self._unrecorded:
+            charge = ledger.hold(usd)
+            if charge is None:
+                raise ledger.stop(usd)
+            changes.append(Reserved(charge, "probe", PROBE_ITEM, 0, usd))
+            settled: Settled = ledger.settled(
+                charge,
+                usd,
+                input_tokens=usage.input,
+                cached_tokens=usage.cached,
+                output_tokens=usage.output,
+                answer=None,
+            )
+            changes.append(settled)
+        if changes:
+            await ledger.writer.write(*changes)
+        self._unrecorded.clear()
