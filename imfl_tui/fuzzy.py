@@ -1,0 +1,61 @@
+"""Find a name by a few of its letters: starts of words count most, then runs, then order."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+_BREAKS = re.compile(r"[\s_\-./:]+")
+
+
+def score(query: str, name: str) -> float | None:
+    """How well ``query`` fits ``name``; None when its letters are not there in this order.
+
+    Highest for the start of the name, then for the starts of its words (``cp`` finds
+    ``card_payment``), then for a part of it, then for letters spread over it.
+    """
+    query, name = query.casefold().strip(), name.casefold()
+    if not query:
+        return 0.0
+    length = len(name) / 1000
+    if name.startswith(query):
+        return 4.0 - length
+    words = [word for word in _BREAKS.split(name) if word]
+    if any(word.startswith(query) for word in words):
+        return 3.0 - length
+    if "".join(word[0] for word in words).startswith(query):
+        return 2.5 - length
+    if query in name:
+        return 2.0 - length
+    position, gaps = -1, 0
+    for letter in query:
+        if letter.isspace():
+            continue
+        found = name.find(letter, position + 1)
+        if found < 0:
+            return None
+        gaps += found - position - 1
+        position = found
+    return 1.0 - min(gaps, 500) / 1000 - length / 10
+
+
+def ranked(
+    query: str,
+    names: Sequence[str],
+    *,
+    weights: Mapping[str, int] | None = None,
+    words: Mapping[str, str] | None = None,
+) -> list[str]:
+    """The names that fit, best first; among equals the often used (``weights``), then as given.
+
+    A query that no name has may be found in their descriptions (``words``).
+    """
+    weights, words = weights or {}, words or {}
+    found: list[tuple[float, int, int, str]] = []
+    for index, name in enumerate(names):
+        value = score(query, name)
+        if value is None and len(query) > 2 and query.casefold() in words.get(name, "").casefold():
+            value = 0.1
+        if value is not None:
+            found.append((-round(value, 1), -weights.get(name, 0), index, name))
+    return [name for *_, name in sorted(found)]

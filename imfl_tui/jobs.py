@@ -1,0 +1,211 @@
+"""What the running jobs look like right now, folded from the engine's events.
+
+The app feeds every event to `fold`; screens see one immutable `Jobs` snapshot at most ten times a
+second, however fast the events come.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from imfl_engine.events import (
+    Annotated,
+    Event,
+    ModelReady,
+    Notice,
+    Progress,
+    StepFinished,
+    StepStarted,
+    TrainingProgress,
+    ValidationMeasured,
+)
+from imfl_engine.types import Reply, Step, StepKind
+from imfl_tui.text import duration, money, thousands
+
+KEPT_REPLIES = 200
+KEPT_POINTS = 2_000
+
+STEP_WORDS: dict[StepKind, str] = {
+    StepKind.START: "drawing a sub-sample",
+    StepKind.EMBED: "embedding",
+    StepKind.SCORE: "scoring",
+    StepKind.SELECT: "choosing items",
+    StepKind.LABEL: "waiting for you",
+    StepKind.ANNOTATE: "LLM",
+    StepKind.TRAIN: "training",
+    StepKind.EVALUATE: "evaluating",
+    StepKind.FINISHED: "finished",
+}
+
+DONE_WORDS: dict[StepKind, str] = {
+    StepKind.EMBED: "Embedding is done",
+    StepKind.SELECT: "The next batch is chosen",
+    StepKind.ANNOTATE: "The LLM has labelled its share",
+    StepKind.TRAIN: "Training is done",
+    StepKind.EVALUATE: "The model is measured",
+    StepKind.FINISHED: "The annotation budget is used up",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One running iterator of events; ``name`` is its group (rounds, prefetch, export, import)."""
+
+    name: str
+    step: Step | None = None
+    progress: Progress | None = None
+    paused: bool = False
+    stopping: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """The latest LLM run: its last event and the replies seen, newest last."""
+
+    last: Annotated
+    replies: tuple[Reply, ...] = ()
+    running: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRun:
+    """The latest training: ``losses`` are (step, loss), ``validation`` (step, loss, accuracy)."""
+
+    last: TrainingProgress | None = None
+    losses: tuple[tuple[int, float], ...] = ()
+    validation: tuple[tuple[int, float, float], ...] = ()
+    ready: ModelReady | None = None
+    running: bool = True
+    round: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Jobs:
+    """Everything that runs, and what the last annotation and training run looked like."""
+
+    running: dict[str, Job] = field(default_factory=dict)
+    annotation: Annotation | None = None
+    training: TrainingRun | None = None
+    notices: tuple[Notice, ...] = ()
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything runs."""
+        return bool(self.running)
+
+    @property
+    def rounds(self) -> Job | None:
+        """The job that carries the rounds forward."""
+        return self.running.get("rounds")
+
+    def in_step(self, kind: StepKind) -> bool:
+        """Whether the rounds job is in a step of this kind."""
+        job = self.rounds
+        return bool(job and job.step and job.step.kind is kind)
+
+
+def start(jobs: Jobs, name: str) -> Jobs:
+    """A job begins."""
+    return replace(jobs, running={**jobs.running, name: Job(name)})
+
+
+def finish(jobs: Jobs, name: str) -> Jobs:
+    """A job ended, whichever way; what it showed last stays visible."""
+    running = {key: job for key, job in jobs.running.items() if key != name}
+    annotation, training = jobs.annotation, jobs.training
+    if name == "rounds":
+        annotation = replace(annotation, running=False) if annotation else None
+        training = replace(training, running=False) if training else None
+    return replace(jobs, running=running, annotation=annotation, training=training)
+
+
+def mark(jobs: Jobs, name: str, *, paused: bool = False, stopping: bool = False) -> Jobs:
+    """Show a running job as paused or stopping."""
+    job = jobs.running.get(name)
+    if job is None:
+        return jobs
+    marked = replace(job, paused=paused, stopping=stopping)
+    return replace(jobs, running={**jobs.running, name: marked})
+
+
+def fold(jobs: Jobs, name: str, event: Event) -> Jobs:
+    """The snapshot after ``event`` of the job called ``name``."""
+    job = jobs.running.get(name) or Job(name)
+    if isinstance(event, StepStarted):
+        job = replace(job, step=event.step, progress=None)
+        jobs = _step_started(jobs, event.step)
+    elif isinstance(event, StepFinished):
+        job = replace(job, progress=None)
+        jobs = _step_finished(jobs, event.step)
+    elif isinstance(event, Progress):
+        job = replace(job, progress=event)
+    elif isinstance(event, Annotated):
+        replies = jobs.annotation.replies if jobs.annotation else ()
+        kept = (*replies, event.reply)[-KEPT_REPLIES:]
+        jobs = replace(jobs, annotation=Annotation(event, kept))
+    elif isinstance(event, Notice):
+        jobs = replace(jobs, notices=(*jobs.notices, event)[-50:])
+    else:
+        jobs = replace(jobs, training=_fold_training(jobs.training or TrainingRun(), event))
+    return replace(jobs, running={**jobs.running, name: job})
+
+
+def _fold_training(
+    run: TrainingRun, event: TrainingProgress | ValidationMeasured | ModelReady
+) -> TrainingRun:
+    if isinstance(event, TrainingProgress):
+        losses = (*run.losses, (event.step, event.loss))
+        if len(losses) > KEPT_POINTS:
+            losses = losses[::2]
+        return replace(run, last=event, losses=losses, running=True)
+    if isinstance(event, ValidationMeasured):
+        point = (event.step, event.loss, event.accuracy)
+        return replace(run, validation=(*run.validation, point))
+    return replace(run, ready=event)
+
+
+def _step_started(jobs: Jobs, step: Step) -> Jobs:
+    if step.kind is StepKind.TRAIN:
+        return replace(jobs, training=TrainingRun(round=step.round))
+    return jobs
+
+
+def _step_finished(jobs: Jobs, step: Step) -> Jobs:
+    if step.kind is StepKind.TRAIN and jobs.training:
+        return replace(jobs, training=replace(jobs.training, running=False))
+    if step.kind is StepKind.ANNOTATE and jobs.annotation:
+        return replace(jobs, annotation=replace(jobs.annotation, running=False))
+    return jobs
+
+
+def describe(jobs: Jobs, name: str) -> str:
+    """One job in a few words for the header: ``training 63 % · 2 min``."""
+    job = jobs.running[name]
+    if job.stopping:
+        return f"stopping {name}"
+    if name == "rounds":
+        text = _describe_rounds(jobs, job)
+    else:
+        text = name if job.progress is None else _describe_progress(job.progress, name)
+    return f"{text} (paused)" if job.paused else text
+
+
+def _describe_rounds(jobs: Jobs, job: Job) -> str:
+    kind = job.step.kind if job.step else None
+    if kind is StepKind.ANNOTATE and jobs.annotation and jobs.annotation.running:
+        last = jobs.annotation.last
+        spent = f" {money(last.spent_usd)}" if last.spent_usd or last.limit_usd else ""
+        return f"LLM {thousands(last.done)}/{thousands(last.total)}{spent}"
+    if kind is StepKind.TRAIN and jobs.training and jobs.training.last:
+        event = jobs.training.last
+        share = 100 * event.step // max(event.total, 1)
+        eta = f" {duration(event.eta_seconds)}" if event.eta_seconds is not None else ""
+        return f"training {share} %{eta}"
+    words = STEP_WORDS[kind] if kind else "starting"
+    return _describe_progress(job.progress, words) if job.progress else words
+
+
+def _describe_progress(progress: Progress, words: str) -> str:
+    if not progress.total:
+        return f"{words} {thousands(progress.done)}"
+    return f"{words} {thousands(progress.done)}/{thousands(progress.total)}"

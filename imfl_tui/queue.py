@@ -1,0 +1,115 @@
+"""The person's batch as the Label screen walks through it: what is next, what was, what comes back.
+
+Plain values without a screen: items wait in order, answered ones can be visited again, and an
+undone one comes back to the front.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from statistics import median
+
+from imfl_engine.views import QueueItem
+
+LOW_WATER = 6
+"""Fetch more when fewer items wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What was given for an item: a label, or None for a skip."""
+
+    item: QueueItem
+    label: str | None
+    seconds: float
+
+
+class Batch:
+    """The queue of the Label screen."""
+
+    def __init__(self) -> None:
+        self.current: QueueItem | None = None
+        self.answers: list[Answer] = []
+        """In the order given, newest last."""
+        self._waiting: deque[QueueItem] = deque()
+        self._seen: list[QueueItem] = []
+        """Items visited before the current one, newest last."""
+        self._labelled: dict[int, str] = {}
+
+    @property
+    def is_low(self) -> bool:
+        """Whether more items should be fetched."""
+        return len(self._waiting) < LOW_WATER
+
+    def given(self, item_id: int) -> str | None:
+        """The label given in this session."""
+        return self._labelled.get(item_id)
+
+    def add(self, items: Iterable[QueueItem]) -> None:
+        """Append fetched items, except those answered or waiting already."""
+        known = {item.item.item_id for item in self._waiting} | set(self._labelled)
+        if self.current is not None:
+            known.add(self.current.item.item_id)
+        self._waiting.extend(item for item in items if item.item.item_id not in known)
+        if self.current is None:
+            self.advance()
+
+    def replace(self, items: Iterable[QueueItem], *, first: int | None = None) -> None:
+        """Start over with fetched items; the one with id ``first`` comes to the front."""
+        ordered = list(items)
+        front = [item for item in ordered if item.item.item_id == first]
+        if first is not None:
+            self._labelled.pop(first, None)
+        self.current = None
+        self._waiting.clear()
+        self.add([*front, *(item for item in ordered if item.item.item_id != first)])
+
+    def advance(self) -> QueueItem | None:
+        """Go to the next waiting item."""
+        if self.current is not None:
+            self._seen.append(self.current)
+        self.current = self._waiting.popleft() if self._waiting else None
+        return self.current
+
+    def answer(self, label: str | None, seconds: float) -> None:
+        """The current item got ``label`` (None: skipped); go on to the next."""
+        if self.current is None:
+            return
+        if label is not None:
+            self._labelled[self.current.item.item_id] = label
+        self.answers.append(Answer(self.current, label, seconds))
+        self.advance()
+
+    def back(self) -> bool:
+        """Go back to the item visited before; False when there is none."""
+        if not self._seen:
+            return False
+        if self.current is not None:
+            self._waiting.appendleft(self.current)
+        self.current = self._seen.pop()
+        return True
+
+    def recall(self, item_id: int) -> bool:
+        """Bring an item whose answer was undone back to the front; False when it is not known."""
+        self._labelled.pop(item_id, None)
+        for index in range(len(self.answers) - 1, -1, -1):
+            if self.answers[index].item.item.item_id == item_id:
+                del self.answers[index]
+                break
+        if self.current is not None and self.current.item.item_id == item_id:
+            return True
+        for index in range(len(self._seen) - 1, -1, -1):
+            if self._seen[index].item.item_id == item_id:
+                item = self._seen.pop(index)
+                if self.current is not None:
+                    self._waiting.appendleft(self.current)
+                self.current = item
+                return True
+        return False
+
+    def seconds_left(self, items: int) -> float | None:
+        """How long ``items`` more will take at the pace of the last twenty; None at the start."""
+        paces = [answer.seconds for answer in self.answers[-20:] if answer.label is not None]
+        return median(paces) * items if len(paces) >= 3 else None

@@ -1,0 +1,114 @@
+"""What every screen has: a header with the running jobs, the keys in the footer, a way home."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, ClassVar, TypeVar, cast
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+
+from imfl_engine.errors import ImflError
+from imfl_engine.views import Status
+from imfl_tui.jobs import Jobs, describe
+from imfl_tui.spans import Line
+from imfl_tui.widgets.header import Header
+from imfl_tui.widgets.keybar import KeyBar
+
+if TYPE_CHECKING:
+    from imfl_engine.project import Project
+    from imfl_tui.app import ImflApp
+
+T = TypeVar("T")
+
+HOME = Binding("escape", "app.go('home')", "Home", id="app.home", tooltip="Back to the overview")
+
+
+class ImflScreen(Screen[None]):
+    """A screen of the app. A subclass yields its body and says what to do with new values.
+
+    Only the screen that is shown repaints; another one catches up when it is shown again.
+    """
+
+    PAGE: ClassVar[str] = "home"
+    """Name of the help page, ``help/<name>.md``."""
+    BINDINGS: ClassVar[list[BindingType]] = []
+    AUTO_FOCUS = ""
+
+    @property
+    def imfl(self) -> ImflApp:
+        """The app, with its own type."""
+        return cast("ImflApp", self.app)
+
+    @property
+    def project(self) -> Project:
+        """The open project."""
+        return self.imfl.project
+
+    def compose(self) -> ComposeResult:
+        """Header, body, keys."""
+        yield Header()
+        yield from self.body()
+        yield KeyBar()
+
+    def body(self) -> ComposeResult:
+        """What is between header and keys."""
+        raise NotImplementedError
+
+    def on_mount(self) -> None:
+        """Follow the app's snapshots."""
+        self.watch(self.imfl, "jobs", self._jobs_now, init=False)
+        self.watch(self.imfl, "status", self._status_now, init=False)
+
+    def on_screen_resume(self) -> None:
+        """Catch up with what happened while another screen was shown."""
+        self.show_header()
+        self.query_one(KeyBar)._bindings_updated(self)
+        self.jobs_changed(self.imfl.jobs)
+        if self.imfl.status is not None:
+            self.status_changed(self.imfl.status)
+
+    def _jobs_now(self, jobs: Jobs) -> None:
+        if self.is_shown:
+            self.show_jobs(jobs)
+            self.jobs_changed(jobs)
+
+    def _status_now(self, status: Status | None) -> None:
+        if self.is_shown and status is not None:
+            self.show_header()
+            self.status_changed(status)
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether the screen is on display, perhaps below a dialog."""
+        return self.is_mounted and self in self.app.screen_stack
+
+    def show_header(self) -> None:
+        """Write the header anew."""
+        header = self.query_one(Header)
+        header.show(project=self.imfl.path.name, place=self.place())
+        self.show_jobs(self.imfl.jobs)
+
+    def show_jobs(self, jobs: Jobs) -> None:
+        """Write the running jobs into the header."""
+        texts = tuple(describe(jobs, name) for name in jobs.running)
+        self.query_one(Header).show(jobs=texts)
+
+    def place(self) -> Line | str:
+        """Where we are, for the header."""
+        return self.PAGE
+
+    def jobs_changed(self, jobs: Jobs) -> None:
+        """The running jobs look different now; comes at most ten times a second."""
+
+    def status_changed(self, status: Status) -> None:
+        """The project has other figures now."""
+
+    async def attempt(self, act: Callable[[], Awaitable[T]]) -> T | None:
+        """Await ``act``; show the person an `ImflError` and return None."""
+        try:
+            return await act()
+        except ImflError as error:
+            self.imfl.show_problem(error)
+            return None

@@ -1,0 +1,223 @@
+"""Small windows: an error, a question, a line of text, a choice among many labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Input
+
+from imfl_engine.errors import ImflError
+from imfl_tui.fuzzy import ranked
+from imfl_tui.spans import Line, Span, line
+from imfl_tui.text import one_line, safe_text, wrap
+from imfl_tui.widgets.canvas import Canvas, Text
+from imfl_tui.widgets.rows import Rows
+
+WIDEST = 66
+
+
+class Words(Canvas):
+    """Wrapped words in a dialog."""
+
+    def __init__(self, paragraphs: Sequence[str], style: str = "") -> None:
+        super().__init__()
+        self._paragraphs, self._wanted = paragraphs, style
+
+    def build(self, width: int, height: int) -> Sequence[Line]:
+        """The paragraphs, wrapped."""
+        rows = []
+        for paragraph in self._paragraphs:
+            rows.extend(wrap(safe_text(paragraph, 4_000, newlines=True), max(width, 10)))
+        return [line((row, self._wanted)) for row in rows]
+
+
+class Problem(ModalScreen[None]):
+    """An error: what happened, and what to do."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,enter,space,q", "dismiss", "Close", id="problem.close"),
+    ]
+
+    def __init__(self, error: ImflError) -> None:
+        super().__init__()
+        self.error = error
+
+    def compose(self) -> ComposeResult:
+        """Message, hint, key."""
+        with Vertical(classes="dialog") as dialog:
+            dialog.border_title = Content("✗ That did not work")  # type: ignore[assignment]
+            yield Words([self.error.message], "strong")
+            if self.error.hint:
+                yield Words(["", self.error.hint])
+            yield _keys(("esc", "close"))
+
+
+class Confirm(ModalScreen[bool]):
+    """A yes-or-no question about something that costs or stops."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("y,enter", "dismiss(True)", "Yes", id="confirm.yes"),
+        Binding("n,escape", "dismiss(False)", "No", id="confirm.no"),
+    ]
+
+    def __init__(self, title: str, words: Sequence[str], *, yes: str, no: str) -> None:
+        super().__init__()
+        self._title, self._words, self._yes, self._no = title, words, yes, no
+
+    def compose(self) -> ComposeResult:
+        """Question, consequences, keys."""
+        with Vertical(classes="dialog") as dialog:
+            dialog.border_title = Content(safe_text(self._title, 100))  # type: ignore[assignment]
+            yield Words(self._words)
+            yield _keys(("y", self._yes), ("n", self._no))
+
+
+class Ask(ModalScreen[str | None]):
+    """One line of text."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "dismiss(None)", "Cancel", id="ask.cancel"),
+    ]
+
+    def __init__(self, title: str, value: str = "", words: Sequence[str] = ()) -> None:
+        super().__init__()
+        self._title, self._value, self._words = title, value, words
+
+    def compose(self) -> ComposeResult:
+        """Words, field, keys."""
+        with Vertical(classes="dialog") as dialog:
+            dialog.border_title = Content(safe_text(self._title, 100))  # type: ignore[assignment]
+            if self._words:
+                yield Words(self._words)
+            yield Input(safe_text(self._value), select_on_focus=False)
+            yield _keys(("enter", "save"), ("esc", "cancel"))
+
+    def on_mount(self) -> None:
+        """Type at once."""
+        self.query_one(Input).focus()
+
+    @on(Input.Submitted)
+    def _submitted(self, event: Input.Submitted) -> None:
+        self.dismiss(event.value)
+
+
+class Picker(ModalScreen[str | None]):
+    """Choose one of many names by typing a few of its letters."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "dismiss(None)", "Cancel", id="picker.cancel"),
+        Binding("down,ctrl+n", "move(1)", "Down", id="picker.down"),
+        Binding("up,ctrl+p", "move(-1)", "Up", id="picker.up", priority=True),
+    ]
+
+    def __init__(
+        self,
+        title: str,
+        names: Sequence[str],
+        *,
+        words: dict[str, str] | None = None,
+        weights: dict[str, int] | None = None,
+    ) -> None:
+        """``words`` describe names; ``weights`` put the often used ones first."""
+        super().__init__()
+        self._title, self._names = title, names
+        self._words, self._weights = words or {}, weights or {}
+        self._found: list[str] = []
+
+    def compose(self) -> ComposeResult:
+        """Field and list."""
+        with Vertical(classes="dialog picker") as dialog:
+            dialog.border_title = Content(safe_text(self._title, 100))  # type: ignore[assignment]
+            yield Input(placeholder="a few letters of the name")
+            yield Rows(id="found")
+            yield _keys(("enter", "choose"), ("↑ ↓", "move"), ("esc", "cancel"))
+
+    def on_mount(self) -> None:
+        """Type at once."""
+        self.query_one(Input).focus()
+        self._look_for("")
+
+    @on(Input.Changed)
+    def _changed(self, event: Input.Changed) -> None:
+        self._look_for(event.value)
+
+    @on(Input.Submitted)
+    def _submitted(self) -> None:
+        rows = self.query_one(Rows)
+        if self._found:
+            self.dismiss(self._found[rows.cursor])
+
+    def _look_for(self, query: str) -> None:
+        self._found = ranked(query, self._names, weights=self._weights, words=self._words)
+        empty = [line(("No name has these letters.", "dim"))]
+        self.query_one(Rows).show(len(self._found), self._row, empty=empty, cursor=0)
+
+    def _row(self, index: int, width: int) -> Line:
+        name = self._found[index]
+        shown = one_line(name, min(40, width))
+        words = one_line(self._words.get(name, ""), max(width - len(shown) - 2, 0))
+        return [Span(shown), Span("  "), Span(words, "dim")]
+
+    def action_move(self, step: int) -> None:
+        """Move among the names found."""
+        self.query_one(Rows).move(step)
+
+
+class Reader(ModalScreen[None]):
+    """A long text to read: a prompt, an item in full."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,enter,p,d,q", "dismiss", "Close", id="reader.close"),
+        Binding("down,j", "scroll(1)", "Down", id="reader.down"),
+        Binding("up,k", "scroll(-1)", "Up", id="reader.up"),
+        Binding("pagedown,space", "scroll(12)", "Page down", id="reader.page_down"),
+        Binding("pageup", "scroll(-12)", "Page up", id="reader.page_up"),
+    ]
+
+    def __init__(self, title: str, parts: Sequence[tuple[str, str]]) -> None:
+        """``parts`` are (heading, text)."""
+        super().__init__()
+        self._title, self._parts = title, parts
+
+    def compose(self) -> ComposeResult:
+        """The text, scrolling."""
+        with Vertical(classes="dialog reader") as dialog:
+            dialog.border_title = Content(safe_text(self._title, 100))  # type: ignore[assignment]
+            yield _Parts(self._parts)
+            yield _keys(("↑ ↓", "scroll"), ("esc", "close"))
+
+    def action_scroll(self, step: int) -> None:
+        """Scroll the text."""
+        self.query_one(_Parts).scroll_lines(step)
+
+
+class _Parts(Canvas):
+    def __init__(self, parts: Sequence[tuple[str, str]]) -> None:
+        super().__init__(id="parts")
+        self._parts = parts
+
+    def build(self, width: int, height: int) -> Sequence[Line]:
+        lines: list[Line] = []
+        for heading, text in self._parts:
+            if lines:
+                lines.append(line(""))
+            if heading:
+                lines.append(line((safe_text(heading, 200), "accent")))
+            lines.extend(line(row) for row in wrap(safe_text(text, newlines=True), max(width - 2, 10)))
+        return lines
+
+
+def _keys(*keys: tuple[str, str]) -> Text:
+    text = Text(classes="keys")
+    spans: list[Span] = []
+    for key, words in keys:
+        spans.extend([Span(key, "key"), Span(f" {words}   ", "dim")])
+    text.show([line(""), spans])
+    return text

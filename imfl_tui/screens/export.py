@@ -1,0 +1,221 @@
+"""Export: choose a format and a place, see what the file will hold, write it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.widgets import Input
+
+from imfl_engine.views import Status
+from imfl_tui.jobs import Jobs, describe
+from imfl_tui.messages import JobEnded
+from imfl_tui.screens.base import HOME, ImflScreen
+from imfl_tui.screens.dialogs import Confirm
+from imfl_tui.spans import Line, Span, line
+from imfl_tui.text import one_line, pad, safe_text, thousands, wrap
+from imfl_tui.widgets.canvas import Text
+from imfl_tui.widgets.rows import Rows
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A way to write the set: what it is called, the engine's name of it, what reads it."""
+
+    name: str
+    engine: str | None
+    ending: str
+    words: str
+
+
+FORMATS = (
+    Format("Parquet", None, ".parquet", "one typed file; pandas, polars, DuckDB, datasets"),
+    Format("JSON Lines", None, ".jsonl", "one object a line"),
+    Format("CSV", None, ".csv", "for spreadsheets"),
+    Format("Hugging Face folder", None, "", "load_dataset(folder) opens it, with a data-set card"),
+    Format("Argilla", "argilla", "-argilla.parquet", "responses and suggestions"),
+    Format("Label Studio", "labelstudio", "-labelstudio.json", "annotations and predictions"),
+    Format("Prodigy", "prodigy", "-prodigy.jsonl", "one row a decision"),
+)
+
+
+def default_path(project: Path, format: Format) -> str:
+    """A place beside the project: ``earnings-tone.parquet``; the folder gets ``-dataset``."""
+    return str(project.with_name(project.stem + (format.ending or "-dataset")))
+
+
+def content_lines(status: Status, width: int) -> list[Line]:
+    """What the file will hold, by source."""
+    human = sum(count.human for count in status.label_counts)
+    llm = sum(count.llm for count in status.label_counts)
+    reviewed = status.trust.reviewed
+    rows: list[tuple[str, str, str]] = [
+        ("by you", thousands(human), "human"),
+        ("by the LLM", thousands(llm), "llm"),
+    ]
+    lines: list[Line] = [
+        line((pad(name, 22), "dim"), (f"{figure:>8}", style)) for name, figure, style in rows
+    ]
+    if reviewed:
+        lines.append(line((pad("  of these reviewed", 22), "dim"), f"{thousands(reviewed):>8}"))
+    lines.append(line((pad("rows in all", 22), "dim"), (f"{thousands(human + llm):>8}", "strong")))
+    if status.trust.expected_errors:
+        wrong = f"about {status.trust.expected_errors:.0f} of the LLM's labels are likely wrong; "
+        lines.append(line(""))
+        lines.extend(
+            line((row, "dim"))
+            for row in wrap(wrong + "the column p_wrong says which.", max(width, 10))
+        )
+    lines.append(line(""))
+    words = (
+        "Each row says who labelled it (source), how sure (p_wrong, llm_confidence), in which round, "
+        "what it cost, and keeps the columns of your file under meta."
+    )
+    lines.extend(line((row, "dim")) for row in wrap(words, max(width, 10)))
+    return lines
+
+
+class ExportScreen(ImflScreen):
+    """Format, destination, content."""
+
+    CSS_PATH = "export.tcss"
+    PAGE = "export"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "write", "Write", id="export.write", tooltip="Write the file"),
+        Binding("j,down", "move(1)", "Format", id="export.down", tooltip="Next format"),
+        Binding("k,up", "move(-1)", "Up", id="export.up", show=False, tooltip="Format before"),
+        Binding("tab,d", "edit", "Destination", id="export.edit", tooltip="Change where it goes"),
+        HOME,
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._written: Path | None = None
+        self._target: Path | None = None
+        self._touched = False
+
+    def body(self) -> ComposeResult:
+        """Formats, place, content."""
+        yield Rows(title="format", id="formats")
+        yield Input(id="destination", select_on_focus=False)
+        yield Text(title="what it will contain", id="content", classes="panel")
+        yield Text(id="result")
+
+    def on_mount(self) -> None:
+        """Fill in the usual place."""
+        super().on_mount()
+        field = self.query_one(Input)
+        field.border_title = "destination"
+        self.query_one(Rows).show(len(FORMATS), self._row)
+        self._suggest()
+        self._show_result()
+
+    def place(self) -> Line | str:
+        """The screen's name."""
+        return "export"
+
+    def _row(self, index: int, width: int) -> Line:
+        chosen = FORMATS[index]
+        return [Span(pad(chosen.name, 22), "strong"), Span(chosen.words, "dim")]
+
+    @property
+    def _format(self) -> Format:
+        return FORMATS[self.query_one(Rows).cursor]
+
+    def _suggest(self) -> None:
+        if not self._touched:
+            field = self.query_one(Input)
+            with field.prevent(Input.Changed):
+                field.value = default_path(self.imfl.path, self._format)
+
+    @on(Rows.Moved)
+    def _format_chosen(self) -> None:
+        self._suggest()
+        self._written = None
+        self._show_result()
+
+    @on(Input.Changed)
+    def _typed(self, event: Input.Changed) -> None:
+        self._touched = bool(event.value.strip())
+
+    @on(Input.Submitted)
+    async def _submitted(self) -> None:
+        self.set_focus(None)
+        await self.action_write()
+
+    def status_changed(self, status: Status) -> None:
+        """Count what there is."""
+        panel = self.query_one("#content", Text)
+        panel.show(content_lines(status, panel.size.width or 70))
+
+    def on_resize(self) -> None:
+        """Wrap the words anew."""
+        if self.imfl.status is not None:
+            self.status_changed(self.imfl.status)
+
+    def jobs_changed(self, jobs: Jobs) -> None:
+        """Show how far the writing is."""
+        self._show_result()
+
+    def _show_result(self) -> None:
+        jobs = self.imfl.jobs
+        if "export" in jobs.running:
+            words: Sequence[Line] = [line((" ▸ ", "accent"), describe(jobs, "export"))]
+        elif self._written is not None:
+            words = [line((" ✓ ", "good"), ("written: ", "strong"), safe_text(self._written, 300))]
+        else:
+            words = [line((" enter", "key"), (" writes the file", "dim"))]
+        self.query_one("#result", Text).show(words)
+
+    def action_move(self, step: int) -> None:
+        """Choose a format."""
+        self.query_one(Rows).move(step)
+
+    def action_edit(self) -> None:
+        """Type where it goes."""
+        self.query_one(Input).focus()
+
+    async def action_write(self) -> None:
+        """Write the file; asks before one that exists is replaced."""
+        text = self.query_one(Input).value.strip()
+        if not text:
+            self.notify("Say where the file should go.", severity="warning")
+            return
+        target = Path(text).expanduser()
+        if target.exists():
+
+            def sure(yes: bool | None) -> None:
+                if yes:
+                    self._write(target)
+
+            self.app.push_screen(
+                Confirm(
+                    "Replace the file?",
+                    [f"{one_line(target, 200)} is there already."],
+                    yes="replace it",
+                    no="keep it",
+                ),
+                sure,
+            )
+        else:
+            self._write(target)
+
+    def _write(self, target: Path) -> None:
+        self._target, self._written = target, None
+        engine = self._format.engine
+        events = partial(self.project.export, target, engine)
+        if not self.imfl.start_job("export", events, self._export_ended):
+            self.notify("An export is being written already.")
+
+    def _export_ended(self, message: JobEnded) -> None:
+        if message.error is None and not message.cancelled:
+            self._written = self._target
+            self.notify(f"Written: {one_line(self._target, 200)}", markup=False, timeout=4)
+        if self.is_shown:
+            self._show_result()

@@ -1,0 +1,97 @@
+"""Help for a screen: a page of words, then every key that works there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any, ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.screen import ModalScreen, Screen
+
+from imfl_tui.keymap import key_name
+from imfl_tui.spans import Line, Span, line
+from imfl_tui.text import pad, wrap
+from imfl_tui.widgets.canvas import Canvas
+
+
+@lru_cache
+def page(name: str) -> str:
+    """The words of a help page, as written in ``help/<name>.md``."""
+    return files("imfl_tui").joinpath("help", f"{name}.md").read_text(encoding="utf-8")
+
+
+def key_rows(screen: Screen[Any]) -> list[tuple[str, str, str]]:
+    """``(keys, what they do, id)`` of every binding of the screen, each action once."""
+    rows: dict[str, tuple[list[str], str, str]] = {}
+    for key, active in screen.active_bindings.items():
+        binding = active.binding
+        if binding.system or not binding.description:
+            continue
+        words = binding.tooltip or binding.description
+        rows.setdefault(binding.action, ([], words, binding.id or ""))[0].append(key_name(key))
+    return [(" ".join(keys), words, name) for keys, words, name in rows.values()]
+
+
+def help_lines(words: str, keys: Sequence[tuple[str, str, str]], width: int) -> list[Line]:
+    """The page: ``#`` lines are headings, ``-`` lines are points, the rest is wrapped."""
+    width = min(max(width, 20), 96)
+    lines: list[Line] = []
+    for paragraph in words.strip().split("\n"):
+        if paragraph.startswith("# "):
+            lines.append(line((paragraph[2:], "accent")))
+        elif paragraph.startswith("- "):
+            rows = wrap(paragraph[2:], width - 2)
+            lines.extend(line("· " if n == 0 else "  ", row) for n, row in enumerate(rows))
+        else:
+            lines.extend(line(row) for row in wrap(paragraph, width))
+    if keys:
+        lines.extend([line(""), line(("Keys", "accent"))])
+    size = min(max((len(row[0]) for row in keys), default=4), 18)
+    ids = width >= 72
+    for key, meaning, name in keys:
+        room = width - size - 2 - (22 if ids else 0)
+        spans = [Span(pad(key, size), "key"), Span("  "), Span(pad(meaning, room))]
+        lines.append([*spans, Span(pad(name, 22, "right"), "dim")] if ids else spans)
+    return lines
+
+
+class Help(ModalScreen[None]):
+    """The help window."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,question_mark,q,enter", "dismiss", "Close", id="help.close"),
+        Binding("down,j", "scroll(1)", "Down", id="help.down"),
+        Binding("up,k", "scroll(-1)", "Up", id="help.up"),
+        Binding("pagedown,space", "scroll(12)", "Page down", id="help.page_down"),
+        Binding("pageup", "scroll(-12)", "Page up", id="help.page_up"),
+    ]
+
+    def __init__(self, screen: Screen[Any]) -> None:
+        super().__init__()
+        self._page = getattr(screen, "PAGE", "home")
+        self._rows = key_rows(screen)
+
+    def compose(self) -> ComposeResult:
+        """Words and keys."""
+        with Vertical(classes="dialog reader") as dialog:
+            dialog.border_title = Content(f"Help · {self._page}")  # type: ignore[assignment]
+            dialog.border_subtitle = Content("esc closes")  # type: ignore[assignment]
+            yield _Page(page(self._page), self._rows)
+
+    def action_scroll(self, step: int) -> None:
+        """Scroll the page."""
+        self.query_one(_Page).scroll_lines(step)
+
+
+class _Page(Canvas):
+    def __init__(self, words: str, rows: Sequence[tuple[str, str, str]]) -> None:
+        super().__init__(id="parts")
+        self._words, self._rows = words, rows
+
+    def build(self, width: int, height: int) -> Sequence[Line]:
+        return help_lines(self._words, self._rows, width - 2)

@@ -1,0 +1,167 @@
+"""Home: how far the rounds are, what is spent, what came out of it, and what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
+
+from imfl_engine.types import StepKind
+from imfl_engine.views import CostEstimate, Status
+from imfl_tui.jobs import Jobs, describe
+from imfl_tui.screens.base import ImflScreen
+from imfl_tui.spans import Line, line
+from imfl_tui.text import duration, money_range, one_line, plural
+from imfl_tui.widgets.budget import Budget
+from imfl_tui.widgets.canvas import Text
+from imfl_tui.widgets.curve import Curve
+from imfl_tui.widgets.distribution import Distribution
+from imfl_tui.widgets.rounds import Rounds, folded
+from imfl_tui.widgets.trust import Trust
+
+
+def place_words(status: Status) -> str:
+    """``round 3 of 5 · your turn: 28 items``."""
+    rounds = folded(status.rounds)
+    step = status.step
+    total = max((cell.round for cell in rounds), default=0)
+    left = max(step.total - step.done, 0)
+    what = {
+        StepKind.START: "a sub-sample is drawn",
+        StepKind.EMBED: "embedding",
+        StepKind.SCORE: "the model looks at the pool",
+        StepKind.SELECT: "items are chosen",
+        StepKind.LABEL: f"your turn: {plural(left, 'item')}",
+        StepKind.ANNOTATE: f"the LLM's turn: {plural(left, 'item')}",
+        StepKind.TRAIN: "training",
+        StepKind.EVALUATE: "measuring the model",
+        StepKind.FINISHED: "finished",
+    }[step.kind]
+    if step.kind is StepKind.FINISHED:
+        return f"all {plural(total, 'round')} done"
+    return f"round {max(step.round, 1)} of {max(total, step.round)} · {what}"
+
+
+def next_line(
+    status: Status, estimate: CostEstimate | None, jobs: Jobs, *, asks_money: bool
+) -> Line:
+    """What Enter does now, in one sentence with its cost."""
+    step = status.step
+    left = max(step.total - step.done, 0)
+    if step.kind is StepKind.LABEL:
+        minutes = estimate.minutes_of_person * 60 if estimate else None
+        about = f", about {duration(minutes)}" if minutes else ""
+        return line((" enter ", "key"), ("label ", "strong"), f"{plural(left, 'item')}{about}")
+    if jobs.rounds is not None:
+        return line(
+            (" ▸ ", "accent"),
+            describe(jobs, "rounds"),
+            (" · it goes on by itself; meanwhile ", "dim"),
+            ("r", "key"),
+            (" review or ", "dim"),
+            ("x", "key"),
+            (" explore", "dim"),
+        )
+    if step.kind is StepKind.FINISHED:
+        words = one_line(step.reason, 60) if step.reason else "the budget is used up"
+        return line((" enter ", "key"), ("export ", "strong"), (words, "dim"))
+    if step.kind is StepKind.ANNOTATE:
+        price = ""
+        if estimate and asks_money:
+            price = f" for about {money_range(estimate.money_low, estimate.money_high)}"
+        words = f"{plural(left, 'item')} by {one_line(status.annotator, 40)}{price}"
+        return line((" enter ", "key"), ("annotate ", "strong"), words)
+    return line((" enter ", "key"), ("go on", "strong"), (" the engine's turn", "dim"))
+
+
+class HomeScreen(ImflScreen):
+    """The overview."""
+
+    CSS_PATH = "home.tcss"
+    PAGE = "home"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "next", "Go on", id="home.next", show=False, tooltip="Do what comes next"),
+        Binding("l", "app.go('label')", "Label", id="home.label", tooltip="Label your batch"),
+        Binding("a", "app.go('annotate')", "Annotate", id="home.annotate", tooltip="The LLM's run"),
+        Binding("t", "app.go('train')", "Train", id="home.train", tooltip="The training run"),
+        Binding("r", "app.go('review')", "Review", id="home.review", tooltip="Check LLM labels"),
+        Binding("x", "app.go('explore')", "Explore", id="home.explore", tooltip="All items"),
+        Binding("v", "app.go('results')", "Results", id="home.results", tooltip="The model's figures"),
+        Binding("e", "app.go('export')", "Export", id="home.export", tooltip="Write the set to a file"),
+        Binding("u", "undo", "Undo", id="home.undo", show=False, tooltip="Undo your last action"),
+    ]
+
+    def body(self) -> ComposeResult:
+        """Rounds above, two rows of two panels, the next step below."""
+        yield Rounds(id="rounds")
+        with Horizontal(id="upper", classes="row"):
+            yield Budget(id="budget")
+            yield Curve(id="curve")
+        with Horizontal(id="lower", classes="row"):
+            yield Distribution(id="distribution")
+            yield Trust(id="trust")
+        yield Text(id="advice")
+        yield Text(id="next")
+
+    def place(self) -> Line | str:
+        """Round and turn."""
+        return place_words(self.imfl.status) if self.imfl.status else "opening"
+
+    def on_screen_resume(self) -> None:
+        """Fetch fresh figures: labels may have been given meanwhile."""
+        super().on_screen_resume()
+        if self.imfl.status is not None:
+            self.imfl.refresh_status_soon()
+
+    def status_changed(self, status: Status) -> None:
+        """Show the figures."""
+        self.query_one(Rounds).show(status.rounds)
+        self.query_one(Budget).show(status.budget, self.imfl.estimate)
+        self.query_one(Curve).show(status.curve, status.majority)
+        self.query_one(Distribution).show(status.label_counts)
+        self.query_one(Trust).show(status.trust)
+        advice = status.advice
+        self.query_one("#advice", Text).show(
+            [line((" ", ""), (one_line(advice, 200), "dim"))] if advice else []
+        )
+        self._show_next()
+
+    def jobs_changed(self, jobs: Jobs) -> None:
+        """The next step may have become something that runs."""
+        self._show_next()
+
+    def _show_next(self) -> None:
+        if self.imfl.status is None:
+            return
+        asks = self.imfl.costs_money() if self.imfl.has_project else False
+        lines: Sequence[Line] = [
+            next_line(self.imfl.status, self.imfl.estimate, self.imfl.jobs, asks_money=asks)
+        ]
+        self.query_one("#next", Text).show(lines)
+
+    async def action_next(self) -> None:
+        """Do what comes next."""
+        status = self.imfl.status
+        if status is None:
+            return
+        kind = status.step.kind
+        if kind is StepKind.LABEL:
+            await self.imfl.action_go("label")
+        elif kind is StepKind.FINISHED:
+            await self.imfl.action_go("export")
+        elif self.imfl.jobs.rounds is None:
+            self.imfl.start_rounds()
+        elif kind is StepKind.ANNOTATE:
+            await self.imfl.action_go("annotate")
+        elif kind is StepKind.TRAIN:
+            await self.imfl.action_go("train")
+
+    async def action_undo(self) -> None:
+        """Undo the person's last action, whatever it was."""
+        event = await self.attempt(self.project.undo)
+        words = f"Undid your last action on item {event.item_id}." if event else "Nothing to undo."
+        self.notify(words, markup=False, timeout=3)
+        self.imfl.refresh_status_soon()

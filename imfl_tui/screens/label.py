@@ -1,0 +1,577 @@
+"""Label: one key labels the item, saves it, and shows the next one."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import ClassVar
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
+
+from imfl_engine.errors import ImflError
+from imfl_engine.types import Action, LabelEvent, StepKind, option_letter
+from imfl_engine.views import Opinion, QueueItem, SimilarItem, Status
+from imfl_tui.jobs import Jobs, describe
+from imfl_tui.keymap import LabelKey, assign_label_keys, key_name, option_keys
+from imfl_tui.queue import Answer, Batch
+from imfl_tui.screens.base import HOME, ImflScreen
+from imfl_tui.screens.dialogs import Ask, Picker
+from imfl_tui.spans import Line, Span, line, spread
+from imfl_tui.text import duration, fraction, money_range, one_line, plural, safe_text, wrap
+from imfl_tui.widgets.bars import bar
+from imfl_tui.widgets.canvas import Text
+from imfl_tui.widgets.item import ItemFace, ItemPane
+from imfl_tui.widgets.labels import Labels
+
+LONGEST_THOUGHT = 180.0
+"""Seconds counted for one item at most; a coffee is not paid from the minutes."""
+FETCH = 20
+
+
+class LabelScreen(ImflScreen):
+    """The screen a person spends the afternoon on."""
+
+    CSS_PATH = "label.tcss"
+    PAGE = "label"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("space", "skip", "Skip", id="label.skip", tooltip="Decide later: to the end"),
+        Binding("u,backspace", "undo", "Undo", id="label.undo", tooltip="Undo, as often as you like"),
+        Binding("f", "flag", "Flag", id="label.flag", tooltip="Mark to find it again"),
+        Binding("n", "note", "Note", id="label.note", tooltip="Write a comment"),
+        Binding("slash", "pick", "Pick", id="label.pick", tooltip="Find a label by its letters"),
+        Binding("o", "opinions", "Opinions", id="label.opinions", tooltip="What model and LLM say"),
+        Binding("g", "panel('guidelines')", "Guidelines", id="label.guidelines"),
+        Binding("s", "panel('similar')", "Similar", id="label.similar"),
+        Binding("z", "fold", "Unfold", id="label.fold", show=False, tooltip="Fold a long context"),
+        Binding("x", "reject", "None fits", id="label.reject", show=False, tooltip="No label fits"),
+        Binding("a,enter", "suggested", "Accept", id="label.accept", show=False,
+                tooltip="Give the label that model or LLM suggests, once it is shown"),
+        Binding("left", "back", "Back", id="label.back", show=False, tooltip="The item before"),
+        Binding("right", "forward", "Forward", id="label.forward", show=False,
+                tooltip="The next item, without an answer"),
+        Binding("down", "scroll(1)", "Down", id="label.down", show=False, tooltip="Scroll down"),
+        Binding("up", "scroll(-1)", "Up", id="label.up", show=False, tooltip="Scroll up"),
+        Binding("pagedown", "scroll(10)", "Page down", id="label.page_down", show=False),
+        Binding("pageup", "scroll(-10)", "Page up", id="label.page_up", show=False),
+        HOME,
+    ]
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._batch = Batch()
+        self._keys: tuple[LabelKey, ...] = ()
+        self._by_key: dict[str, str] = {}
+        self._shown_at = 0.0
+        self._done = 0
+        self._total = 0
+        self._folded = True
+        self._opinions = False
+        self._uses: Counter[str] = Counter()
+        self._fetching = False
+        self._ended = False
+        self._earlier: list[LabelEvent] = []
+
+    # ------------------------------------------------------------------ layout
+
+    def body(self) -> ComposeResult:
+        """Item, labels, and what helps to decide."""
+        yield ItemPane(id="item")
+        yield Labels(id="labels")
+        with Horizontal(id="aids", classes="row"):
+            yield Text(title="g guidelines", id="guidelines", classes="panel")
+            yield Text(title="s similar, labelled by you", id="similar", classes="panel")
+        yield Text(id="last")
+
+    def on_mount(self) -> None:
+        """Prepare the keys; the items come with the first resume."""
+        super().on_mount()
+        self._opinions = self.imfl.preferences.show_opinions
+        self._make_keys()
+        self._show_guidelines()
+
+    async def on_screen_resume(self) -> None:
+        """Take the batch up where it is."""
+        super().on_screen_resume()
+        self._set_progress()
+        await self._reload()
+        self.imfl.start_prefetch()
+
+    def place(self) -> Line | str:
+        """Round, how far, how long still."""
+        status = self.imfl.status
+        number = self._batch.current.round if self._batch.current else None
+        if number is None:
+            number = status.step.round if status else 0
+        done, total = self._done, self._total
+        if not total:
+            return f"label · round {max(number, 1)}"
+        left = self._batch.seconds_left(max(total - done, 0))
+        eta = f"   about {duration(left)} left" if left is not None and done < total else ""
+        parts: list[Span | str | tuple[str, str]] = [
+            (f"{done}", "strong"), f" of {total} ", *bar(done / total, 14, "human"),
+            (f" label · round {max(number, 1)}", "dim"), (eta, "dim"),
+        ]
+        return line(*parts)
+
+    # ------------------------------------------------------------------ keys
+
+    def _make_keys(self) -> None:
+        task = self.project.settings.task
+        taken = {
+            key
+            for key, active in self.active_bindings.items()
+            if len(key) == 1 and active.binding.id != "label.accept"
+        }
+        reserved = taken | {"a"}
+        specs = [(spec.name, spec.key, spec.description) for spec in task.labels]
+        self._schema = assign_label_keys(specs, reserved)
+        self._use_keys(self._schema)
+
+    def _use_keys(self, keys: tuple[LabelKey, ...]) -> None:
+        self._keys = keys
+        self._by_key = {key.key: key.label for key in keys if key.key}
+        if "m" not in self._by_key and any(key.label.lower() == "maybe" for key in keys):
+            self._by_key["m"] = next(key.label for key in keys if key.label.lower() == "maybe")
+
+    async def on_key(self, event: events.Key) -> None:
+        """A label's key labels; everything else is a binding."""
+        label = self._by_key.get(event.character or event.key)
+        if label is not None and self._batch.current is not None:
+            event.stop()
+            event.prevent_default()
+            await self.action_give(label)
+
+    # ------------------------------------------------------------------ answering
+
+    async def action_give(self, label: str) -> None:
+        """Give ``label`` to the item: on disk before the next one is shown."""
+        item = self._batch.current
+        if item is None:
+            return
+        seconds = self._seconds()
+        again = self._batch.given(item.item.item_id) is not None
+        try:
+            await self.project.label(item.item.item_id, label, seconds=seconds)
+        except ImflError as error:
+            self.imfl.show_problem(error)
+            return
+        self._uses[label] += 1
+        self._batch.answer(label, seconds)
+        if not again:
+            self._done += 1
+        self._go_on()
+
+    async def action_skip(self) -> None:
+        """Put the item at the end of the batch."""
+        item = self._batch.current
+        if item is None:
+            return
+        seconds = self._seconds()
+        if await self.attempt(lambda: self.project.skip(item.item.item_id, seconds=seconds)):
+            self._batch.answer(None, seconds)
+            self._go_on()
+
+    async def action_reject(self) -> None:
+        """No label fits: the item leaves the training set."""
+        item = self._batch.current
+        if item is None:
+            return
+        if await self.attempt(lambda: self.project.reject(item.item.item_id)):
+            self._batch.answer("none fits", self._seconds())
+            self._done += 1
+            self._go_on()
+
+    async def action_suggested(self) -> None:
+        """Accept what the LLM or the model says, once it can be seen; start what comes next."""
+        item = self._batch.current
+        if item is None:
+            await self._start_next()
+            return
+        opinion = item.llm or item.model
+        if not self._opinions:
+            self.notify("Press o to see what model and LLM say first.", timeout=3)
+        elif opinion is not None:
+            await self.action_give(opinion.label)
+
+    async def action_undo(self) -> None:
+        """Take back the last action, also one of an earlier day."""
+        event = await self.attempt(self.project.undo)
+        if event is None:
+            self.notify("Nothing to undo.", timeout=2)
+            return
+        given = self._batch.given(event.item_id) is not None
+        if self._batch.recall(event.item_id):
+            self._done -= 1 if given else 0
+        else:
+            items = await self.attempt(lambda: self.project.queue(limit=1000))
+            self._batch.replace(items or [], first=event.item_id)
+            self._earlier = [e for e in self._earlier if e.event_id != event.undoes]
+            self._set_progress_from_engine()
+            current = self._batch.current
+            if current is None or current.item.item_id != event.item_id:
+                self.notify(f"Undid your last action, on item {event.item_id}.", timeout=4)
+        self._go_on()
+
+    async def action_flag(self) -> None:
+        """Mark the item, or take the mark away."""
+        item = self._batch.current
+        if item is None:
+            return
+        if await self.attempt(lambda: self.project.flag(item.item.item_id, not item.flagged)):
+            self._change(flagged=not item.flagged)
+
+    def action_note(self) -> None:
+        """Write a comment on the item."""
+        item = self._batch.current
+        if item is None:
+            return
+
+        async def save(text: str | None) -> None:
+            if text is not None and await self.attempt(
+                lambda: self.project.note(item.item.item_id, text)
+            ):
+                self._change(comment=text)
+
+        self.app.push_screen(Ask("Note on this item", item.comment or ""), save)
+
+    def action_pick(self) -> None:
+        """Choose the label by name; the ones you use most come first."""
+        if self._batch.current is None:
+            return
+
+        async def give(label: str | None) -> None:
+            if label is not None:
+                await self.action_give(label)
+
+        names = [key.label for key in self._keys]
+        words = {key.label: key.description for key in self._keys}
+        self.app.push_screen(Picker("Which label?", names, words=words, weights=self._uses), give)
+
+    # ------------------------------------------------------------------ looking
+
+    def action_opinions(self) -> None:
+        """Show or hide what model and LLM say about this item."""
+        self._opinions = not self._opinions
+        self._show_item(rewind=False)
+
+    def action_fold(self) -> None:
+        """Fold or unfold a long context."""
+        self._folded = not self._folded
+        self._show_item()
+
+    def action_panel(self, name: str) -> None:
+        """Show or hide a panel below the labels."""
+        panel, aids = self.query_one(f"#{name}"), self.query_one("#aids")
+        shown = bool(panel.display and aids.display)
+        other = self.query_one("#similar" if name == "guidelines" else "#guidelines")
+        if not aids.display:
+            other.display = False
+        panel.display = not shown
+        aids.display = panel.display or other.display
+        if panel.display and name == "similar":
+            self._fetch_similar()
+
+    def action_scroll(self, lines: int) -> None:
+        """Scroll the item."""
+        self.query_one(ItemPane).scroll_lines(lines)
+
+    def action_back(self) -> None:
+        """The item before; answering it again replaces its label."""
+        if self._batch.back():
+            self._show_current()
+
+    def action_forward(self) -> None:
+        """The next item."""
+        if self._batch.current is not None:
+            self._batch.advance()
+            self._go_on()
+
+    # ------------------------------------------------------------------ showing
+
+    def _seconds(self) -> float:
+        return min(max(self._clock() - self._shown_at, 0.0), LONGEST_THOUGHT)
+
+    def _go_on(self) -> None:
+        if self._batch.is_low:
+            self.run_worker(self._fetch(), group="queue", exit_on_error=False)
+        self._show_current()
+
+    def _show_current(self) -> None:
+        self._shown_at = self._clock()
+        self._opinions = self.imfl.preferences.show_opinions
+        self._folded = True
+        self.show_header()
+        self._show_item()
+        self._show_last()
+        if self.query_one("#similar").display and (
+            self.query_one("#aids").display or self.has_class("-tall")
+        ):
+            self._fetch_similar()
+
+    def _show_item(self, *, rewind: bool = True) -> None:
+        item = self._batch.current
+        pane = self.query_one(ItemPane)
+        if item is None:
+            if not self._fetching:
+                self._show_end()
+            return
+        self._ended = False
+        chosen = self._batch.given(item.item.item_id)
+        if item.item.options:
+            letters = [option_letter(n) for n in range(len(item.item.options))]
+            self._use_keys(option_keys(item.item.options, letters))
+        elif self._keys is not self._schema:
+            self._use_keys(self._schema)
+        self.query_one(Labels).show(self._keys, options=bool(item.item.options), chosen=chosen)
+        pane.show(
+            ItemFace(
+                item.item.text,
+                item.item.context,
+                "a random draw, to measure model and LLM" if item.control else item.reason,
+                self._folded,
+                item.model,
+                item.llm,
+                self._opinions,
+                item.flagged,
+                item.comment,
+                self._fold_key(),
+            ),
+            rewind=rewind,
+        )
+
+    def _fold_key(self) -> str:
+        for key, active in self.active_bindings.items():
+            if active.binding.id == "label.fold":
+                return key_name(key)
+        return "z"
+
+    def _change(self, *, flagged: bool | None = None, comment: str | None = None) -> None:
+        item = self._batch.current
+        if item is None:
+            return
+        self._batch.current = replace(
+            item,
+            flagged=item.flagged if flagged is None else flagged,
+            comment=item.comment if comment is None else comment,
+        )
+        self._show_item(rewind=False)
+
+    def _show_last(self) -> None:
+        width = self.size.width
+        answers = [answer_spans(answer) for answer in reversed(self._batch.answers[-8:])]
+        if not answers:
+            answers = [earlier_spans(event) for event in self._earlier[:8]]
+        spans: list[Span] = [Span(" last  ", "dim")]
+        for answer in answers:
+            spans.extend([*answer, Span("   ")])
+        if not answers:
+            spans = [Span(" one key labels the item, saves it and shows the next", "dim")]
+        item = self._batch.current
+        more = self.query_one(ItemPane).hidden_below if item else 0
+        right = [Span(f"↓ {more} more lines ", "dim")] if more else []
+        self.query_one("#last", Text).show([spread(spans, right, width)])
+
+    def _show_guidelines(self) -> None:
+        task = self.project.settings.task
+        panel = self.query_one("#guidelines", Text)
+        rows: list[Line] = []
+        width = max(self.app.size.width // 2 - 6, 24)
+        for spec in task.labels:
+            if spec.description:
+                text = f"{spec.name}: {spec.description}"
+                rows.extend(line(row) for row in wrap(safe_text(text, 2_000), width))
+        guidelines = safe_text(task.guidelines, newlines=True).strip()
+        if guidelines:
+            rows = [*(line(row) for row in wrap(guidelines, width)), *rows]
+        panel.show(rows or [line(("No guidelines written. imfl-tui config task.guidelines", "dim"))])
+
+    def on_resize(self) -> None:
+        """Wrap the panels anew."""
+        self._show_guidelines()
+        if self._batch.current is not None or self._ended:
+            self._show_last()
+
+    def _fetch_similar(self) -> None:
+        item = self._batch.current
+        if item is not None:
+            self.run_worker(
+                self._show_similar(item), group="similar", exclusive=True, exit_on_error=False
+            )
+
+    async def _show_similar(self, item: QueueItem) -> None:
+        await asyncio.sleep(0.12)
+        try:
+            found = await self.project.similar(item.item.item_id, k=5)
+        except ImflError:
+            found = []
+        self.query_one("#similar", Text).show(similar_lines(found))
+
+    # ------------------------------------------------------------------ the batch
+
+    async def _reload(self) -> None:
+        if self._fetching:
+            return
+        self._fetching = True
+        items = await self.attempt(lambda: self.project.queue(limit=FETCH))
+        history = await self.attempt(lambda: self.project.history(limit=8))
+        self._earlier = [e for e in history or [] if e.action in (Action.LABEL, Action.SKIP)]
+        self._fetching = False
+        if items is not None and self._batch.current is None:
+            self._batch.add(items)
+        self._show_current()
+
+    async def _fetch(self) -> None:
+        """Fetch more of the batch beside the person's work; at the end, refresh the figures."""
+        if self._fetching:
+            return
+        self._fetching = True
+        empty_handed = self._batch.current is None
+        try:
+            items = await self.project.queue(limit=FETCH * 2)
+        except ImflError as error:
+            self.imfl.show_problem(error)
+            items = []
+        finally:
+            self._fetching = False
+        self._batch.add(items)
+        if empty_handed:
+            if self._batch.current is None:
+                await self.imfl.refresh_status()
+                self._set_progress()
+                status = self.imfl.status
+                if status is not None and self.imfl.is_free_to_go_on(status):
+                    self.imfl.start_rounds()
+            self._show_current()
+
+    def _set_progress(self) -> None:
+        status = self.imfl.status
+        if status is not None and status.step.kind is StepKind.LABEL:
+            self._done, self._total = status.step.done, status.step.total
+        elif status is not None:
+            self._done = self._total
+
+    def _set_progress_from_engine(self) -> None:
+        async def fetch() -> None:
+            await self.imfl.refresh_status()
+            self._set_progress()
+            self.show_header()
+
+        self.run_worker(fetch(), group="progress", exclusive=True, exit_on_error=False)
+
+    # ------------------------------------------------------------------ between batches
+
+    def jobs_changed(self, jobs: Jobs) -> None:
+        """While there is nothing to label, show what is happening instead."""
+        if self._batch.current is None and not self._fetching:
+            self._show_end()
+
+    def status_changed(self, status: Status) -> None:
+        """A new batch may be ready."""
+        if self._batch.current is None and not self._fetching:
+            self._show_end()
+
+    def _show_end(self) -> None:
+        status = self.imfl.status
+        if status is None:
+            return
+        self._ended = True
+        self.query_one(Labels).show(())
+        self.query_one(ItemPane).show_words(
+            end_lines(status, self.imfl.jobs, self._price(), self._batch.answers)
+        )
+
+    def _price(self) -> str:
+        estimate = self.imfl.estimate
+        if estimate is None or not self.imfl.costs_money():
+            return ""
+        return money_range(estimate.money_low, estimate.money_high)
+
+    async def _start_next(self) -> None:
+        status = self.imfl.status
+        if status is None:
+            return
+        if status.step.kind is StepKind.LABEL:
+            self._batch = Batch()
+            self._set_progress()
+            await self._reload()
+        elif status.step.kind is StepKind.FINISHED:
+            await self.imfl.action_go("export")
+        else:
+            self.imfl.start_rounds()
+
+
+def answer_spans(answer: Answer) -> list[Span]:
+    """An answer of this session; after it is given, whether the model had thought the same."""
+    if answer.label is None:
+        return [Span("○ ", "dim"), Span("skipped", "dim")]
+    spans = [
+        Span("✓ ", "good"),
+        Span(one_line(answer.label, 22)),
+        Span(f" {answer.seconds:.0f} s", "dim"),
+    ]
+    opinion: Opinion | None = answer.item.model
+    if opinion is not None and opinion.label != answer.label:
+        sure = fraction(opinion.confidence) if opinion.confidence is not None else ""
+        spans.append(Span(f" ≠ model {one_line(opinion.label, 16)} {sure}".rstrip(), "model"))
+    return spans
+
+
+def earlier_spans(event: LabelEvent) -> list[Span]:
+    """An answer of an earlier session."""
+    if event.action is Action.SKIP:
+        return [Span("○ skipped", "dim")]
+    seconds = f" {event.seconds:.0f} s" if event.seconds is not None else ""
+    return [Span("✓ ", "dim"), Span(one_line(event.label or "", 22), "dim"), Span(seconds, "dim")]
+
+
+def similar_lines(found: Sequence[SimilarItem]) -> list[Line]:
+    """Items like this one that the person has labelled."""
+    if not found:
+        return [line(("You have not labelled anything like it.", "dim"))]
+    size = min(max(len(one_line(item.label, 16)) for item in found), 16)
+    return [
+        line(
+            (f"{fraction(item.similarity)} ", "dim"),
+            (one_line(item.label, size).ljust(size), "human"),
+            "  ",
+            one_line(item.text, 160),
+        )
+        for item in found
+    ]
+
+
+def end_lines(status: Status, jobs: Jobs, price: str, answers: Sequence[Answer]) -> list[Line]:
+    """What stands in the item's place when nothing waits for the person."""
+    step = status.step
+    labelled = [answer for answer in answers if answer.label is not None]
+    lines: list[Line] = [line("")]
+    if labelled:
+        seconds = sum(answer.seconds for answer in labelled)
+        words = f"{plural(len(labelled), 'item')} labelled in {duration(seconds)}. "
+        lines.extend([line("  ", ("✓ ", "good"), (words, "strong")), line("")])
+    if step.kind is StepKind.LABEL:
+        left = plural(max(step.total - step.done, 0), "item")
+        lines.append(line("  ", ("enter ", "key"), ("start ", "strong"), f"round {step.round}: {left} wait for you"))
+    elif step.kind is StepKind.FINISHED:
+        lines.append(line("  ", "The annotation budget is used up. ", ("enter", "key"), " goes to the export."))
+    elif jobs.rounds is not None:
+        lines.append(line("  ", ("▸ ", "accent"), describe(jobs, "rounds")))
+        lines.append(line(""))
+        lines.append(
+            line(("  It goes on by itself. Meanwhile ", "dim"), ("esc r", "key"), (" reviews the LLM's labels.", "dim"))
+        )
+    elif step.kind is StepKind.ANNOTATE:
+        about = f" for about {price}" if price else ""
+        left = plural(max(step.total - step.done, 0), "item")
+        words = f"{left} by {one_line(status.annotator, 40)}{about}"
+        lines.append(line("  ", ("enter ", "key"), ("annotate ", "strong"), words))
+    else:
+        lines.append(line("  ", ("enter ", "key"), ("go on ", "strong"), ("the engine's turn", "dim")))
+    return lines

@@ -1,0 +1,57 @@
+"""Which screens there are; each module is imported when its screen is first shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from textual.binding import BindingType
+from textual.screen import Screen
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A screen: its mode, where its class is, and what a person finds there."""
+
+    mode: str
+    module: str
+    name: str
+    title: str
+    words: str
+
+    def load(self) -> type[Screen[Any]]:
+        """Import the class."""
+        loaded: type[Screen[Any]] = getattr(import_module(self.module), self.name)
+        return loaded
+
+    def make(self) -> Screen[Any]:
+        """A new instance."""
+        return self.load()()
+
+
+SCREENS: tuple[Entry, ...] = tuple(
+    Entry(mode, f"imfl_tui.screens.{mode}", f"{mode.capitalize()}Screen", mode.capitalize(), words)
+    for mode, words in (
+        ("home", "Rounds, budgets, accuracy, and what comes next"),
+        ("label", "One key labels an item, saves it and shows the next"),
+        ("annotate", "The LLM's labels as they come, and what they cost"),
+        ("train", "Loss, validation, device"),
+        ("review", "LLM labels, most likely wrong first"),
+        ("explore", "Search and filter all items"),
+        ("results", "Per class, confusion, calibration"),
+        ("export", "Write the annotated set to a file"),
+        ("setup", "A new project from a file"),
+    )
+)
+
+
+def modes() -> dict[str, str | Callable[[], Screen[Any]]]:
+    """The app's modes; the values import their module when called."""
+    return {entry.mode: entry.make for entry in SCREENS}
+
+
+def bindings() -> list[tuple[str, Sequence[BindingType]]]:
+    """The bindings of every screen, which imports them all: only for a remapped keyboard."""
+    return [(entry.mode, entry.load().BINDINGS) for entry in SCREENS]

@@ -1,0 +1,447 @@
+"""Review: the LLM's labels, most likely wrong first; keep or correct each with one key."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import ClassVar, Literal
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
+
+from imfl_engine.types import Origin, option_letter
+from imfl_engine.views import ItemDetail, Opinion, ReviewPage, ReviewRow
+from imfl_tui.keymap import LabelKey, assign_label_keys, option_keys
+from imfl_tui.prompts import prompt_parts
+from imfl_tui.screens.base import HOME, ImflScreen
+from imfl_tui.screens.dialogs import Ask, Picker, Reader
+from imfl_tui.spans import Line, Span, line
+from imfl_tui.text import cells, fraction, money, one_line, pad, plural, safe_text, thousands, wrap
+from imfl_tui.widgets.canvas import Text
+from imfl_tui.widgets.labels import Labels
+from imfl_tui.widgets.rows import Rows
+
+PAGE_SIZE = 100
+MARKS = {"unreviewed": (" ", ""), "accepted": ("✓", "good"), "corrected": ("✎", "human")}
+Decision = Literal["accepted", "corrected"]
+
+
+class ReviewScreen(ImflScreen):
+    """The review queue and the item under its cursor."""
+
+    CSS_PATH = "review.tcss"
+    PAGE = "review"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("a,enter", "keep", "Keep", id="review.keep", tooltip="The LLM is right"),
+        Binding("A", "keep_below", "Keep all below…", id="review.bulk",
+                tooltip="Keep every label below a risk"),
+        Binding("x", "reject", "None fits", id="review.reject", tooltip="No label fits: leave it out"),
+        Binding("j,down", "move(1)", "Down", id="review.down", show=False, tooltip="Next row"),
+        Binding("k,up", "move(-1)", "Up", id="review.up", show=False, tooltip="Row before"),
+        Binding("space", "move(1)", "Later", id="review.later", tooltip="Leave it for later"),
+        Binding("pagedown", "page(1)", "Page down", id="review.page_down", show=False),
+        Binding("pageup", "page(-1)", "Page up", id="review.page_up", show=False),
+        Binding("p", "prompt", "Prompt", id="review.prompt", tooltip="What the LLM was shown"),
+        Binding("d", "open", "Open", id="review.open", tooltip="The item in full"),
+        Binding("slash", "pick", "Pick", id="review.pick", tooltip="Find a label by its letters"),
+        Binding("f", "flag", "Flag", id="review.flag", show=False, tooltip="Mark to find it again"),
+        Binding("n", "note", "Note", id="review.note", show=False, tooltip="Write a comment"),
+        Binding("u,backspace", "undo", "Undo", id="review.undo", tooltip="Undo your last action"),
+        HOME,
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._rows: list[ReviewRow] = []
+        self._page: ReviewPage | None = None
+        self._details: dict[int, ItemDetail] = {}
+        self._keys: tuple[LabelKey, ...] = ()
+        self._by_key: dict[str, str] = {}
+        self._loading = False
+
+    def body(self) -> ComposeResult:
+        """Queue left, item right, labels below."""
+        with Horizontal(id="split"):
+            yield Rows(title="risk · LLM · text", id="queue")
+            yield Text(title="item", id="detail", classes="panel")
+        yield Labels(id="labels")
+
+    def on_mount(self) -> None:
+        """Prepare the keys."""
+        super().on_mount()
+        specs = [(s.name, s.key, s.description) for s in self.project.settings.task.labels]
+        reserved = {key for key in self.active_bindings if len(key) == 1}
+        self._schema = assign_label_keys(specs, reserved)
+        self._use_keys(self._schema)
+
+    def _use_keys(self, keys: tuple[LabelKey, ...]) -> None:
+        self._keys = keys
+        self._by_key = {key.key: key.label for key in keys if key.key}
+
+    async def on_screen_resume(self) -> None:
+        """Fetch the queue anew: there may be new labels, or better risks."""
+        super().on_screen_resume()
+        await self._load(fresh=True)
+
+    def place(self) -> Line | str:
+        """How many are wrong, how many were found."""
+        page = self._page
+        if page is None or not page.total:
+            return "review"
+        parts: list[Span | str | tuple[str, str]] = [f"{thousands(page.unreviewed)} to review"]
+        if page.expected_errors is not None:
+            parts.append(f" · about {page.expected_errors:.0f} wrong")
+        if page.expected_in_next is not None and page.unreviewed:
+            count = min(20, page.unreviewed)
+            parts.append((f" · the next {count} hold about {page.expected_in_next:.0f}", "accent"))
+        if page.reviewed:
+            parts.append((f" · you found {thousands(page.found_wrong)} in {thousands(page.reviewed)}", "dim"))
+        return line(*parts)
+
+    # ------------------------------------------------------------------ the queue
+
+    async def _load(self, *, fresh: bool = False) -> None:
+        if self._loading:
+            return
+        self._loading = True
+        offset = 0 if fresh else len(self._rows)
+        page = await self.attempt(lambda: self.project.review(offset=offset, limit=PAGE_SIZE))
+        self._loading = False
+        if page is None:
+            return
+        self._page = page
+        here = self._row.item_id if fresh and self._row else None
+        if fresh:
+            self._rows, self._details = list(page.rows), {}
+        else:
+            known = {row.item_id for row in self._rows}
+            self._rows.extend(row for row in page.rows if row.item_id not in known)
+        cursor = None
+        if fresh:
+            ids = [row.item_id for row in self._rows]
+            cursor = ids.index(here) if here in ids else self._first_unreviewed()
+        self._show_queue(cursor)
+        self._show_item()
+
+    def _first_unreviewed(self) -> int:
+        return next((n for n, r in enumerate(self._rows) if r.status == "unreviewed"), 0)
+
+    @property
+    def _row(self) -> ReviewRow | None:
+        cursor = self.query_one(Rows).cursor
+        return self._rows[cursor] if cursor < len(self._rows) else None
+
+    def _show_queue(self, cursor: int | None = None) -> None:
+        empty = [
+            line(""),
+            line(("Nothing to review yet.", "strong")),
+            line(("The LLM's labels appear here as soon as it has given some,", "dim")),
+            line(("most likely wrong first.", "dim")),
+        ]
+        rows = self.query_one(Rows)
+        rows.show(len(self._rows), self._line, empty=empty, cursor=cursor)
+        if self._page and self._page.total:
+            rows.set_title("risk · LLM · text", f"{rows.cursor + 1} of {thousands(self._page.total)}")
+        self.show_header()
+
+    def _line(self, index: int, width: int) -> Line:
+        return review_row(self._rows[index], width)
+
+    @on(Rows.Moved)
+    async def _moved(self, event: Rows.Moved) -> None:
+        if event.index > len(self._rows) - 20 and self._page and len(self._rows) < self._page.total:
+            await self._load()
+        self._show_item()
+        if self._page:
+            self.query_one(Rows).set_title(
+                "risk · LLM · text", f"{event.index + 1} of {thousands(self._page.total)}"
+            )
+
+    # ------------------------------------------------------------------ the item
+
+    def _show_item(self) -> None:
+        row = self._row
+        panel = self.query_one("#detail", Text)
+        if row is None:
+            panel.show([])
+            self.query_one(Labels).show(())
+            return
+        detail = self._details.get(row.item_id)
+        width = max(panel.size.width, 20)
+        if detail is None:
+            panel.show([line(text) for text in wrap(safe_text(row.text, newlines=True), width)])
+            self.run_worker(
+                self._fetch_detail(row.item_id), group="detail", exclusive=True, exit_on_error=False
+            )
+        else:
+            panel.show(detail_lines(detail, row, width))
+            if detail.item.options:
+                letters = [option_letter(n) for n in range(len(detail.item.options))]
+                self._use_keys(option_keys(detail.item.options, letters))
+            elif self._keys is not self._schema:
+                self._use_keys(self._schema)
+        options = bool(detail and detail.item.options)
+        self.query_one(Labels).show(
+            self._keys if options or self._schema else (), options=options, chosen=row.llm_label
+        )
+
+    async def _fetch_detail(self, item_id: int) -> None:
+        self._details[item_id] = await self.project.detail(item_id)
+        if self._row is not None and self._row.item_id == item_id:
+            self._show_item()
+        following = self.query_one(Rows).cursor + 1
+        if following < len(self._rows):
+            next_id = self._rows[following].item_id
+            if next_id not in self._details:
+                self._details[next_id] = await self.project.detail(next_id)
+
+    def on_resize(self) -> None:
+        """Wrap the item anew."""
+        if self._rows:
+            self._show_item()
+
+    # ------------------------------------------------------------------ deciding
+
+    async def on_key(self, event: events.Key) -> None:
+        """A label's key corrects."""
+        label = self._by_key.get(event.character or event.key)
+        if label is not None and self._row is not None:
+            event.stop()
+            event.prevent_default()
+            await self.action_give(label)
+
+    async def action_give(self, label: str) -> None:
+        """Correct the label; giving the LLM's own label keeps it."""
+        row = self._row
+        if row is None:
+            return
+        if label == row.llm_label:
+            await self.action_keep()
+        elif await self.attempt(
+            lambda: self.project.label(row.item_id, label, origin=Origin.REVIEW)
+        ):
+            self._decided("corrected")
+
+    async def action_keep(self) -> None:
+        """Keep the LLM's label."""
+        row = self._row
+        if row is not None and await self.attempt(lambda: self.project.accept(row.item_id)):
+            self._decided("accepted")
+
+    async def action_reject(self) -> None:
+        """Neither this label nor another."""
+        row = self._row
+        if row is not None and await self.attempt(lambda: self.project.reject(row.item_id)):
+            self._decided("corrected")
+
+    def _decided(self, status: Decision) -> None:
+        rows = self.query_one(Rows)
+        index = rows.cursor
+        before = self._rows[index]
+        self._rows[index] = replace(before, status=status)
+        self._details.pop(before.item_id, None)
+        if self._page is not None and before.status == "unreviewed":
+            self._page = recount(self._page, self._rows, before, status)
+        self._show_queue()
+        if not rows.move(1):
+            self._show_item()
+
+    def action_keep_below(self) -> None:
+        """Keep everything below a risk, after a look at how many that is."""
+        if not self._rows:
+            return
+
+        async def keep(text: str | None) -> None:
+            if text is None:
+                return
+            try:
+                risk = float(text.strip().replace(",", ".").removesuffix("%"))
+            except ValueError:
+                self.notify(f"“{one_line(text, 20)}” is no risk; write for example .10.", markup=False)
+                return
+            risk = risk / 100 if risk > 1 else risk
+            kept = await self.attempt(lambda: self.project.accept_below(risk))
+            if kept is not None:
+                words = f"Kept {plural(kept, 'label')} below {fraction(risk)}. u takes it back."
+                self.notify(words, markup=False)
+                await self._load(fresh=True)
+
+        self.app.push_screen(
+            Ask(
+                "Keep all labels below which risk?",
+                ".10",
+                ["Below this risk no label is looked at. One key (u) takes it back."],
+            ),
+            keep,
+        )
+
+    async def action_undo(self) -> None:
+        """Undo the last action."""
+        event = await self.attempt(self.project.undo)
+        if event is None:
+            self.notify("Nothing to undo.", timeout=2)
+            return
+        await self._load(fresh=True)
+        ids = [row.item_id for row in self._rows]
+        if event.item_id in ids:
+            self.query_one(Rows).move_to(ids.index(event.item_id))
+        self.notify(f"Undid your last action, on item {event.item_id}.", timeout=3)
+
+    async def action_flag(self) -> None:
+        """Mark the item, or take the mark away."""
+        row = self._row
+        if row is None:
+            return
+        detail = self._details.get(row.item_id)
+        on_now = not (detail.flagged if detail else False)
+        if await self.attempt(lambda: self.project.flag(row.item_id, on_now)):
+            self._details.pop(row.item_id, None)
+            self._show_item()
+
+    def action_note(self) -> None:
+        """Write a comment on the item."""
+        row = self._row
+        if row is None:
+            return
+        detail = self._details.get(row.item_id)
+
+        async def save(text: str | None) -> None:
+            if text is not None and await self.attempt(
+                lambda: self.project.note(row.item_id, text)
+            ):
+                self._details.pop(row.item_id, None)
+                self._show_item()
+
+        self.app.push_screen(Ask("Note on this item", (detail and detail.comment) or ""), save)
+
+    def action_pick(self) -> None:
+        """Correct the label by name."""
+
+        async def give(label: str | None) -> None:
+            if label is not None:
+                await self.action_give(label)
+
+        names = [key.label for key in self._keys]
+        words = {key.label: key.description for key in self._keys}
+        self.app.push_screen(Picker("Which label is right?", names, words=words), give)
+
+    # ------------------------------------------------------------------ moving, reading
+
+    def action_move(self, step: int) -> None:
+        """Move the cursor."""
+        self.query_one(Rows).move(step)
+
+    def action_page(self, step: int) -> None:
+        """Move by a page."""
+        rows = self.query_one(Rows)
+        rows.move(step * rows.page)
+
+    async def action_prompt(self) -> None:
+        """Show exactly what the LLM was sent and what it answered."""
+        row = self._row
+        detail = await self.attempt(lambda: self.project.detail(row.item_id)) if row else None
+        if detail is not None:
+            self.app.push_screen(Reader("What the LLM was shown", prompt_parts(detail)))
+
+    async def action_open(self) -> None:
+        """Show the item in full."""
+        row = self._row
+        detail = await self.attempt(lambda: self.project.detail(row.item_id)) if row else None
+        if detail is not None:
+            self.app.push_screen(Reader(f"Item {detail.item.key}", item_parts(detail)))
+
+
+def review_row(row: ReviewRow, width: int) -> Line:
+    """``.80 neutral  The contract is worth…``, with a mark once it is decided."""
+    mark, style = MARKS[row.status]
+    risk = fraction(row.risk) if row.risk is not None else " — "
+    label = pad(one_line(row.llm_label, 12), 12)
+    text = one_line(row.text, max(width - 20, 4))
+    done = row.status != "unreviewed"
+    level = "bad" if (row.risk or 0) >= 0.5 else "warn" if (row.risk or 0) >= 0.2 else "dim"
+    return [
+        Span(f"{mark} ", style),
+        Span(f"{risk:>4} ", "dim" if done else level),
+        Span(f"{label} ", "dim" if done else "llm"),
+        Span(text, "dim" if done else ""),
+    ]
+
+
+def detail_lines(detail: ItemDetail, row: ReviewRow, width: int) -> list[Line]:
+    """The item, who says what, and why it stands where it stands."""
+    lines: list[Line] = []
+    text = safe_text(detail.item.text, newlines=True).strip("\n") or "(empty text)"
+    lines.extend(line((part, "strong")) for part in wrap(text, width))
+    if detail.item.context:
+        context = wrap(safe_text(detail.item.context, 6_000, newlines=True), width)
+        lines.extend([line(""), *(line(part) for part in context[:8])])
+        if len(context) > 8:
+            lines.append(line((f"… {len(context) - 8} more lines · ", "dim"), ("d", "key"), (" opens", "dim")))
+    lines.append(line(""))
+    for who, opinion, style in (("LLM", detail.llm, "llm"), ("model", detail.model, "model")):
+        lines.append(opinion_line(who, opinion, style))
+    votes = [item.label for item in detail.demonstrations]
+    if votes:
+        most = max(sorted(set(votes)), key=votes.count)
+        words = f"{votes.count(most)} of {len(votes)} {one_line(most, 20)}"
+        lines.append(line((pad("similar", 9), "dim"), (words, "human"), (", labelled by you", "dim")))
+    if detail.reason:
+        lines.append(line(""))
+        lines.extend(line((part, "dim")) for part in wrap(safe_text(detail.reason, 600), width))
+    if row.status != "unreviewed":
+        words = "you kept it" if row.status == "accepted" else f"you said {one_line(detail.label or '', 30)}"
+        lines.append(line(("✓ " if row.status == "accepted" else "✎ ", "good"), words))
+    if detail.flagged:
+        lines.append(line(("⚑ flagged", "warn")))
+    if detail.comment:
+        lines.append(line(("✎ ", "warn"), one_line(detail.comment, 200)))
+    return lines
+
+
+def opinion_line(who: str, opinion: Opinion | None, style: str) -> Line:
+    """``LLM      neutral    .61``."""
+    if opinion is None:
+        return line((pad(who, 9), "dim"), ("nothing", "dim"))
+    label = one_line(opinion.label, 24)
+    sure = fraction(opinion.confidence) if opinion.confidence is not None else "gives no confidence"
+    space = " " * max(12 - cells(label), 2)
+    return line((pad(who, 9), "dim"), (label, style), (f"{space}{sure}", "dim"))
+
+
+def recount(
+    page: ReviewPage, rows: Sequence[ReviewRow], row: ReviewRow, status: Decision
+) -> ReviewPage:
+    """The totals after one more decision, without asking the store for each key."""
+    left = [r.risk or 0.0 for r in rows if r.status == "unreviewed"][:20]
+    expected = page.expected_errors
+    return replace(
+        page,
+        unreviewed=max(page.unreviewed - 1, 0),
+        reviewed=page.reviewed + 1,
+        found_wrong=page.found_wrong + (1 if status == "corrected" else 0),
+        expected_errors=None if expected is None else max(expected - (row.risk or 0.0), 0.0),
+        expected_in_next=None if page.expected_in_next is None else sum(left),
+    )
+
+
+def item_parts(detail: ItemDetail) -> list[tuple[str, str]]:
+    """Everything about an item, for reading."""
+    parts = [("", detail.item.text or "(empty text)")]
+    if detail.item.context:
+        parts.append(("context", detail.item.context))
+    if detail.item.options:
+        options = [f"{option_letter(n)}  {text}" for n, text in enumerate(detail.item.options)]
+        parts.append(("options", "\n".join(options)))
+    if detail.item.meta:
+        parts.append(("from its file", "\n".join(f"{k}: {v}" for k, v in detail.item.meta.items())))
+    if detail.history:
+        events = [
+            f"{event.created_at:%Y-%m-%d %H:%M}  {event.action.value} {event.label or ''} {event.comment or ''}"
+            for event in detail.history
+        ]
+        parts.append(("history", "\n".join(events)))
+    if detail.cost_usd:
+        parts.append(("cost", money(detail.cost_usd)))
+    return parts

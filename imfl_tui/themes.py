@@ -1,0 +1,80 @@
+"""Our two themes, and the colour names every other theme gets.
+
+A colour never says anything alone: whoever sees none still has the glyph or the word beside it.
+"""
+
+from __future__ import annotations
+
+from textual.theme import Theme
+
+DARK = Theme(
+    name="imfl-dark",
+    primary="#7aa2c9",
+    secondary="#8fb996",
+    accent="#d8b26a",
+    warning="#e0a458",
+    error="#e07a72",
+    success="#8fbf7f",
+    foreground="#d5d8dc",
+    background="#14171b",
+    surface="#1a1e23",
+    panel="#232830",
+    dark=True,
+    variables={
+        "imfl-human": "#e0b15e",
+        "imfl-llm": "#6fa3d6",
+        "imfl-model": "#b29be0",
+        "imfl-rule": "#3d4651",
+        "imfl-dim": "#8b949e",
+        "imfl-cursor": "#2b3542",
+        "imfl-key": "#e8c884",
+    },
+)
+
+LIGHT = Theme(
+    name="imfl-light",
+    primary="#1f5f99",
+    secondary="#3b7a4b",
+    accent="#8f5f00",
+    warning="#9a5b00",
+    error="#b3261e",
+    success="#2c7a37",
+    foreground="#1f2328",
+    background="#faf9f6",
+    surface="#f2f0ea",
+    panel="#e8e5dc",
+    dark=False,
+    variables={
+        "imfl-human": "#9a6400",
+        "imfl-llm": "#1f64a8",
+        "imfl-model": "#6b4fb3",
+        "imfl-rule": "#c9c4b8",
+        "imfl-dim": "#6a6f76",
+        "imfl-cursor": "#e3ddcd",
+        "imfl-key": "#8a4b00",
+    },
+)
+
+
+def theme_variables(theme: Theme) -> dict[str, str]:
+    """Defaults of our colour names for a theme that does not define them."""
+    if theme.ansi:
+        return {
+            "imfl-human": "ansi_yellow",
+            "imfl-llm": "ansi_blue" if not theme.dark else "ansi_cyan",
+            "imfl-model": "ansi_magenta",
+            "imfl-rule": "ansi_default",
+            "imfl-dim": "ansi_default",
+            "imfl-cursor": "ansi_default",
+            "imfl-key": "ansi_yellow" if theme.dark else "ansi_red",
+        }
+    foreground = theme.foreground or ("#e0e0e0" if theme.dark else "#1f2328")
+    return {
+        "imfl-human": theme.accent or theme.primary,
+        "imfl-llm": theme.primary,
+        "imfl-model": theme.secondary or theme.primary,
+        "imfl-rule": f"{foreground} 25%",
+        "imfl-dim": f"{foreground} 60%",
+        "imfl-cursor": f"{theme.primary} 30%",
+        "imfl-key": theme.accent or theme.primary,
+    }

@@ -1,0 +1,152 @@
+"""The one widget everything is drawn with: lines of spans, cropped, scrolled, never laid out.
+
+A `Canvas` builds its lines when it is drawn and only for its own size; showing other values
+repaints its region and moves nothing else. That keeps a key press a few milliseconds away from
+the next item, and text from outside away from markup.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.content import Content
+from textual.geometry import Size
+from textual.strip import Strip
+from textual.widget import Widget
+
+from imfl_tui.spans import STYLES, Line, fit, width_of
+from imfl_tui.text import safe_text
+
+
+class Canvas(Widget, can_focus=False):
+    """Draws ``build(width, height)``; taller content scrolls, with a thumb at the right edge."""
+
+    COMPONENT_CLASSES = {f"canvas--{name}" for name in STYLES}  # noqa: RUF012
+    ALLOW_SELECT = False
+    DEFAULT_CSS = """
+    Canvas { height: 1fr; width: 1fr; }
+    """
+
+    def __init__(
+        self, *, title: str = "", id: str | None = None, classes: str | None = None
+    ) -> None:
+        super().__init__(id=id, classes=classes)
+        self._lines: Sequence[Line] | None = None
+        self._built_for = (-1, -1)
+        self.top = 0
+        """First line shown."""
+        if title:
+            self.set_title(title)
+
+    def build(self, width: int, height: int) -> Sequence[Line]:
+        """Return the lines for a content area of ``width`` x ``height`` cells."""
+        raise NotImplementedError
+
+    def redraw(self, *, rewind: bool = False) -> None:
+        """Build the lines again at the next paint; ``rewind`` scrolls back to the top."""
+        self._lines = None
+        if rewind:
+            self.top = 0
+        self.refresh()
+
+    def set_title(self, title: str, subtitle: str = "") -> None:
+        """Write safe text into the border."""
+        self.border_title = Content(safe_text(title, 200))  # type: ignore[assignment]
+        self.border_subtitle = Content(safe_text(subtitle, 200))  # type: ignore[assignment]
+
+    @property
+    def lines(self) -> Sequence[Line]:
+        """The lines for the present size."""
+        size = (self.size.width, self.size.height)
+        if self._lines is None or self._built_for != size:
+            self._lines = self.build(*size)
+            self._built_for = size
+            self.top = min(self.top, max(len(self._lines) - size[1], 0))
+        return self._lines
+
+    @property
+    def hidden_below(self) -> int:
+        """Lines that a scroll down would show."""
+        return max(len(self.lines) - self.top - self.size.height, 0)
+
+    def scroll_lines(self, count: int) -> bool:
+        """Move the view by ``count`` lines; False when it stands at the end already."""
+        last = max(len(self.lines) - self.size.height, 0)
+        top = min(max(self.top + count, 0), last)
+        if top == self.top:
+            return False
+        self.top = top
+        self.refresh()
+        return True
+
+    def get_content_width(self, container: Size, viewport: Size) -> int:
+        """The widest line, for ``width: auto``."""
+        return max((width_of(row) for row in self.build(container.width, 0)), default=0)
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        """The number of lines, for ``height: auto``."""
+        return len(self.build(width, 0))
+
+    def render_line(self, y: int) -> Strip:
+        """Draw one line of the view."""
+        width = self.size.width
+        lines = self.lines
+        index = self.top + y
+        spans = lines[index] if index < len(lines) else ()
+        base = self.rich_style
+        segments = [
+            Segment(span.text, self._style(span.style, span.action))
+            for span in fit(spans, width)
+            if span.text
+        ]
+        strip = Strip(segments).adjust_cell_length(width).apply_style(base)
+        if len(lines) > self.size.height > 1:
+            mark = self._thumb(y, len(lines))
+            strip = Strip.join(
+                [strip.crop(0, width - 1), Strip([Segment(mark, base + self._style("rule"))])]
+            )
+        return strip
+
+    def _thumb(self, y: int, total: int) -> str:
+        height = self.size.height
+        size = max(height * height // total, 1)
+        start = round(self.top * (height - size) / max(total - height, 1))
+        return "┃" if start <= y < start + size else "│"
+
+    def _style(self, name: str, action: str = "") -> Style:
+        style = (
+            self.get_component_rich_style(f"canvas--{name}", partial=True) if name else Style.null()
+        )
+        return style + Style(meta={"@click": action}) if action else style
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        """Scroll with the wheel."""
+        if self.scroll_lines(3):
+            event.stop()
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        """Scroll with the wheel."""
+        if self.scroll_lines(-3):
+            event.stop()
+
+
+class Text(Canvas):
+    """A canvas that shows the lines it was given."""
+
+    def __init__(
+        self, *, title: str = "", id: str | None = None, classes: str | None = None
+    ) -> None:
+        super().__init__(title=title, id=id, classes=classes)
+        self._content: Sequence[Line] = ()
+
+    def show(self, lines: Sequence[Line], *, rewind: bool = True) -> None:
+        """Show ``lines``."""
+        self._content = lines
+        self.redraw(rewind=rewind)
+
+    def build(self, width: int, height: int) -> Sequence[Line]:
+        """The given lines."""
+        return self._content

@@ -1,0 +1,118 @@
+"""The learning curve: accuracy after each round, its interval, and the floor it has to beat."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from imfl_engine.views import CurvePoint
+from imfl_tui.spans import Line, line
+from imfl_tui.text import fraction, one_line, wrap
+from imfl_tui.widgets.canvas import Canvas
+from imfl_tui.widgets.raster import Raster, nice_ticks
+
+AXIS = 6
+"""Cells of the scale on the left."""
+
+
+def curve_lines(
+    points: Sequence[CurvePoint], majority: tuple[str, float] | None, width: int, height: int
+) -> list[Line]:
+    """Draw the points with their 95 % intervals; ``majority`` is a dotted line with its name."""
+    if not points:
+        words = "The curve starts after the first training."
+        if majority:
+            words += f" Always saying “{one_line(majority[0], 30)}” would be right {fraction(majority[1])}."
+        return [line((text, "dim")) for text in wrap(words, max(width, 1))][: max(height, 1)]
+    plot_height = max(height - 1, 2)
+    values = [bound for p in points for bound in (p.accuracy.low, p.accuracy.high)]
+    if majority and majority[1] > min(values) - 0.25:
+        values.append(majority[1])
+    low, high = max(min(values) - 0.01, 0.0), min(max(values) + 0.01, 1.0)
+    if high - low < 0.05:
+        low, high = max(high - 0.05, 0.0), high
+    plot = Raster(width, plot_height)
+    rounds = [point.round for point in points]
+    first, last = min(rounds), max(rounds)
+    left, right = AXIS + 3, width - 4
+    label_room = 13 if width >= 30 else 0
+    right = max(right - label_room, left)
+
+    def column(number: int) -> int:
+        if last == first:
+            return left
+        return left + round((right - left) * (number - first) / (last - first))
+
+    def row(value: float) -> float:
+        return (high - value) / (high - low) * (plot_height - 1)
+
+    _scale(plot, low, high, plot_height)
+    if majority and low <= majority[1] <= high:
+        y = round(row(majority[1]))
+        words = f" always “{one_line(majority[0], 14)}” {fraction(majority[1], 3)}"
+        plot.put(AXIS, y, "┄" * max(width - AXIS - len(words), 0), "rule")
+        if width - AXIS > len(words) + 4:
+            plot.put(width - len(words), y, words, "dim")
+    spots = [(column(p.round), row(p.accuracy.value)) for p in points]
+    for (x0, y0), (x1, y1) in zip(spots, spots[1:], strict=False):
+        plot.stroke(x0 * 2, _dots(y0), x1 * 2, _dots(y1), "accent")
+    for point, (x, y) in zip(points, spots, strict=True):
+        top, bottom = round(row(point.accuracy.high)), round(row(point.accuracy.low))
+        for between in range(top, bottom + 1):
+            plot.put(x, between, "│", "rule")
+        plot.put(x, round(y), "●", "accent")
+    final = points[-1].accuracy
+    half = (final.high - final.low) / 2
+    words = f"{fraction(final.value, 3)} ± {fraction(half, 3)}"
+    if label_room:
+        plot.put(spots[-1][0] + 2, round(spots[-1][1]), words, "strong")
+    axis = Raster(width, 1)
+    axis.put(AXIS, 0, "─" * (width - AXIS), "rule")
+    axis.put(0, 0, "round", "dim")
+    for number in sorted(set(rounds)):
+        text = f" {number} "
+        if axis.width > column(number) + 2:
+            axis.put(column(number) - 1, 0, text, "")
+    return [*plot.rows(), *axis.rows()]
+
+
+def _scale(plot: Raster, low: float, high: float, height: int) -> None:
+    for y in range(height):
+        plot.put(AXIS - 1, y, "│", "rule")
+    for tick in nice_ticks(low, high, max(height // 2, 2)):
+        y = round((high - tick) / (high - low) * (height - 1))
+        plot.put(0, y, f"{fraction(tick):>4}", "dim")
+        plot.put(AXIS - 1, y, "┤", "rule")
+
+
+def _dots(row: float) -> int:
+    return round(row * 4 + 1.5)
+
+
+def curve_title(points: Sequence[CurvePoint]) -> str:
+    """What was measured, and how far it has come since the first model."""
+    if not points:
+        return "Accuracy"
+    scope = "Test accuracy" if points[-1].scope == "test" else "Accuracy on the control slice"
+    if len(points) < 2:
+        return scope
+    gain = (points[-1].accuracy.value - points[0].accuracy.value) * 100
+    return f"{scope} · {gain:+.1f} points since round {points[0].round}"
+
+
+class Curve(Canvas):
+    """The learning curve on Home and Results."""
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(title="Accuracy", id=id, classes="panel")
+        self._points: Sequence[CurvePoint] = ()
+        self._majority: tuple[str, float] | None = None
+
+    def show(self, points: Sequence[CurvePoint], majority: tuple[str, float] | None) -> None:
+        """Show these points."""
+        self._points, self._majority = points, majority
+        self.set_title(curve_title(points))
+        self.redraw()
+
+    def build(self, width: int, height: int) -> Sequence[Line]:
+        """The plot."""
+        return curve_lines(self._points, self._majority, width, height)

@@ -1,0 +1,85 @@
+"""The last line of every screen: the keys that work here, as they are mapped now."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from textual.screen import Screen
+
+from imfl_tui.keymap import key_name
+from imfl_tui.spans import Line, Span, width_of
+from imfl_tui.widgets.canvas import Canvas
+
+
+class Key(NamedTuple):
+    """A key, what it does in a word or two, and the action a click runs."""
+
+    key: str
+    words: str
+    action: str = ""
+    keep: bool = False
+    """Whether it is shown however narrow the terminal is."""
+
+
+def key_line(keys: Sequence[Key], width: int) -> Line:
+    """As many keys as fit, first ones first; kept keys (help, palette) always, at the end."""
+    kept = [spans_of(key) for key in keys if key.keep]
+    room = width - 1 - sum(width_of(spans) + 2 for spans in kept)
+    shown: list[list[Span]] = []
+    for key in keys:
+        if key.keep:
+            continue
+        spans = spans_of(key)
+        if width_of(spans) + 2 > room:
+            break
+        room -= width_of(spans) + 2
+        shown.append(spans)
+    result: list[Span] = [Span(" ")]
+    for spans in [*shown, *kept]:
+        result.extend([*spans, Span("  ")])
+    return result
+
+
+def spans_of(key: Key) -> list[Span]:
+    """One key with its words."""
+    words = [Span(f" {key.words}", "dim", key.action)] if key.words else []
+    return [Span(key.key, "key", key.action), *words]
+
+
+def keys_of(screen: Screen[object]) -> list[Key]:
+    """The shown bindings of a screen, each action once, in the order they are declared."""
+    keys: dict[str, Key] = {}
+    for active in screen.active_bindings.values():
+        binding = active.binding
+        if not binding.show or not active.enabled or not binding.description:
+            continue
+        namespace = "app" if active.node is screen.app else "screen"
+        action = binding.action if "." in binding.action else f"{namespace}.{binding.action}"
+        keep = binding.id in ("app.help", "app.palette")
+        words = "" if keep else binding.description.lower()
+        keys.setdefault(action, Key(key_name(binding.key), words, action, keep))
+    return sorted(keys.values(), key=lambda key: key.keep)
+
+
+class KeyBar(Canvas):
+    """The footer of a screen."""
+
+    def __init__(self) -> None:
+        super().__init__(id="keybar")
+        self._keys: Sequence[Key] = ()
+
+    def on_mount(self) -> None:
+        """Follow the bindings of the screen."""
+        self.screen.bindings_updated_signal.subscribe(self, self._bindings_updated)
+
+    def _bindings_updated(self, screen: Screen[object]) -> None:
+        if screen is self.screen and screen.is_current:
+            keys = keys_of(screen)
+            if keys != self._keys:
+                self._keys = keys
+                self.redraw()
+
+    def build(self, width: int, height: int) -> Sequence[Line]:
+        """The line."""
+        return [key_line(self._keys, width)]

@@ -1,0 +1,78 @@
+"""Can the LLM be trusted: its accuracy on the random control slice, and what is likely wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from imfl_engine.views import LlmTrust
+from imfl_tui.spans import Line, Span, line
+from imfl_tui.text import cells, one_line, plural, thousands, wrap
+from imfl_tui.widgets.canvas import Canvas
+
+
+def trust_lines(trust: LlmTrust, width: int) -> list[Line]:
+    """Up to four lines, each a fact with its figures; what is not known yet is said."""
+    if not trust.labels and trust.accuracy is None:
+        words = "Nothing from the LLM yet. Some of your labels are drawn at random to measure it."
+        return [line((text, "dim")) for text in wrap(words, max(width, 1))]
+    lines: list[Line] = []
+    if trust.accuracy is not None:
+        right = round(trust.accuracy.value * trust.accuracy.n)
+        lines.append(
+            line(
+                f"{right} of {trust.accuracy.n} control{' items' if width >= 44 else ''} right ",
+                (f"{trust.accuracy.value * 100:.0f} %", "strong"),
+                (f" ({trust.accuracy.low * 100:.0f}–{trust.accuracy.high * 100:.0f})", "dim"),
+            )
+        )
+    else:
+        lines.append(line(("not measured yet: no control item answered", "dim")))
+    if trust.worst_pair is not None:
+        truth, said, times, of = trust.worst_pair
+        tail = f", {times} of {of}"
+        room = max(width - len(tail) - 13, 12)
+        first = min(cells(one_line(truth, room)), max(room // 2, room - cells(one_line(said, room))))
+        names = f"{one_line(truth, first)} → {one_line(said, room - first)}"
+        lines.append(line(("worst at: ", "dim"), names, (tail, "dim")))
+    if trust.expected_errors is not None:
+        lines.append(
+            line(
+                ("about ", "dim"),
+                (f"{trust.expected_errors:.0f}", "bad" if trust.expected_errors >= 1 else "good"),
+                (f" of its {plural(trust.labels, 'label')} wrong", "dim"),
+            )
+        )
+    lines.append(_review_line(trust))
+    return lines
+
+
+def _review_line(trust: LlmTrust) -> list[Span]:
+    if not trust.reviewed:
+        return line(("none reviewed yet · ", "dim"), ("r", "key"), (" shows the riskiest first", "dim"))
+    return line(
+        ("reviewed ", "dim"),
+        thousands(trust.reviewed),
+        (", wrong ", "dim"),
+        thousands(trust.found_wrong),
+        (
+            f" (1 in {trust.reviewed / trust.found_wrong:.0f})" if trust.found_wrong else "",
+            "dim",
+        ),
+    )
+
+
+class Trust(Canvas):
+    """The LLM's panel on Home."""
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(title="Can the LLM be trusted?", id=id, classes="panel")
+        self._trust: LlmTrust | None = None
+
+    def show(self, trust: LlmTrust) -> None:
+        """Show what is known."""
+        self._trust = trust
+        self.redraw()
+
+    def build(self, width: int, height: int) -> Sequence[Line]:
+        """The facts."""
+        return trust_lines(self._trust, width) if self._trust else ()
