@@ -32,23 +32,45 @@ def json_texts(array: pa.Array) -> pa.Array:
     """Each value of ``array`` as JSON text, ``null`` for a null."""
     array = _plain(array)
     kind = array.type
+    if array.null_count == len(array):
+        return pa.repeat("null", len(array))
     if is_text(kind):
         encoded = _quote(array)
     elif pa.types.is_boolean(kind) or pa.types.is_integer(kind):
         encoded = array.cast(pa.string())
-    elif pa.types.is_null(kind):
-        encoded = pa.nulls(len(array), pa.string())
+    elif pa.types.is_list(kind) and is_text(kind.value_type):
+        encoded = json_lists(array)
+    elif pa.types.is_floating(kind):
+        encoded = pa.array(list(map(dump_json, array.to_numpy(zero_copy_only=False).tolist())))
     else:
         encoded = pa.array([dump_json(value) for value in array.to_pylist()], pa.string())
     return encoded.fill_null("null")
 
 
-def json_objects(names: Sequence[str], arrays: Sequence[pa.Array]) -> pa.Array:
-    """Rows of columns as the JSON text of objects; there is at least one column."""
+def json_lists(array: pa.Array) -> pa.Array:
+    """Lists of strings as JSON text, null for a null; quick where most lists are empty."""
+    if isinstance(array, pa.ChunkedArray):
+        array = array.combine_chunks()
+    filled = pc.greater(pc.list_value_length(array), 0).fill_null(False)
+    texts = [dump_json(value) for value in array.filter(filled).to_pylist()]
+    empty = pc.if_else(array.is_valid(), "[]", None).cast(pa.string())
+    return pc.replace_with_mask(empty, filled, pa.array(texts, pa.string())) if texts else empty
+
+
+def json_objects(
+    names: Sequence[str], arrays: Sequence[pa.Array], *, encoded: bool = False, end: str = "}"
+) -> pa.Array:
+    """Rows of one or more columns as the JSON text of objects, each ended by ``end``.
+
+    ``encoded`` columns hold JSON text already.
+    """
     parts: list[Any] = []
     for position, (name, array) in enumerate(zip(names, arrays, strict=True)):
-        parts += [("," if position else "{") + dump_json(name) + ":", json_texts(array)]
-    return pc.binary_join_element_wise(*parts, "}", "")
+        parts += [
+            ("," if position else "{") + dump_json(name) + ":",
+            array if encoded else json_texts(array),
+        ]
+    return pc.binary_join_element_wise(*parts, end, "")
 
 
 def _plain(array: pa.Array) -> pa.Array:
