@@ -113,6 +113,8 @@ class Project:
                     "The data holds no item with text.", "Check the --text column and the file."
                 )
             database.close()
+            # A log left by a project that was deleted by hand does not belong to this one.
+            path.with_name(path.name + ".wal").unlink(missing_ok=True)
             os.replace(unfinished, path)
         except BaseException:
             database.close()

@@ -123,7 +123,7 @@ async def measured(context: LoopContext, round: int) -> Evaluation | None:
         np.stack([predicted[item_id] for item_id in ids]).astype(np.float64),
         classes,
         scope=scope,
-        round=round,
+        round_number=round,
     )
 
 

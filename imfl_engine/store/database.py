@@ -116,6 +116,19 @@ class Database:
         """Do what `read` does and block, for callers without an event loop."""
         return self._reader.submit(self._read, work).result()
 
+    async def stream(self, work: Callable[[Connection], T]) -> T:
+        """Run a long read, such as an export, on a thread and a cursor of its own."""
+
+        def run() -> T:
+            cursor = self._connection.cursor()
+            try:
+                with mapped_errors(self.path):
+                    return work(cursor)
+            finally:
+                cursor.close()
+
+        return await asyncio.to_thread(run)
+
     def close(self) -> None:
         """Finish the writes that wait and release the file. Closing twice does nothing."""
         if self._closed:

@@ -177,6 +177,11 @@ def export_rows(
         ), llm AS (
             SELECT * FROM latest_replies WHERE label IS NOT NULL
             QUALIFY row_number() OVER (PARTITION BY item_id ORDER BY reply_id DESC) = 1
+        ), shown AS (
+            SELECT d.item_id, list(k.key ORDER BY place) AS keys
+            FROM (SELECT item_id, unnest(demonstration_ids) AS shown_id,
+                generate_subscripts(demonstration_ids, 1) AS place FROM llm) d
+            JOIN items k ON k.item_id = d.shown_id GROUP BY d.item_id
         ), paid AS (
             SELECT item_id, sum(cost_usd) AS cost_usd, sum(input_tokens) AS input_tokens,
                 sum(output_tokens) AS output_tokens FROM replies GROUP BY item_id
@@ -199,7 +204,7 @@ def export_rows(
                 f.item_id IS NOT NULL AS flag, c.comment, h.seconds,
                 CASE WHEN llm.label IS NOT NULL THEN llm.annotator END AS llm_model,
                 llm.prompt_hash,
-                list_transform(llm.demonstration_ids, lambda x: x::VARCHAR) AS demonstration_ids,
+                shown.keys AS demonstration_ids,
                 paid.input_tokens, paid.output_tokens, paid.cost_usd,
                 coalesce(h.created_at, llm.created_at) AS created_at
             FROM items i
@@ -209,6 +214,7 @@ def export_rows(
             LEFT JOIN risk USING (item_id)
             LEFT JOIN model USING (item_id)
             LEFT JOIN paid USING (item_id)
+            LEFT JOIN shown USING (item_id)
             LEFT JOIN flagged_items f USING (item_id)
             LEFT JOIN comments c USING (item_id)
             LEFT JOIN (SELECT item_id, max(round) AS round, bool_or(control) AS control
