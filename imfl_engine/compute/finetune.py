@@ -1,0 +1,171 @@
+"""The ``train`` job: full fine-tuning of an encoder, and the way to the other targets."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from imfl_engine.compute import causal, encoder, probe
+from imfl_engine.compute.checkpoints import (
+    Architecture,
+    CheckpointRecord,
+    read_record,
+    replacing,
+    write_record,
+)
+from imfl_engine.compute.models import Trained, load_config
+from imfl_engine.compute.optimise import Outcome, Parameters, Recipe, optimise
+from imfl_engine.compute.tokens import encode
+from imfl_engine.compute.wire import IndexArray, TrainingJob
+from imfl_engine.errors import ModelError
+from imfl_engine.events import ModelReady, Notice, Progress
+
+if TYPE_CHECKING:
+    from imfl_engine.compute.job import Job
+    from imfl_engine.compute.models import Workshop
+
+RECIPE = Recipe(
+    epochs=5,
+    learning_rate=1e-4,
+    head_learning_rate=1e-3,
+    batch_size=16,
+    minimum_steps=130,
+    maximum_epochs=10,
+)
+
+SAVERS: dict[Architecture, Callable[[Any, Any, CheckpointRecord, Path], None]] = {
+    "probe": probe.save_probe,
+    "causal": causal.save_causal,
+    "encoder": encoder.save_classifier,
+}
+
+
+def train(job: Job, workshop: Workshop, *, training: dict[str, Any]) -> None:
+    """Fine-tune and write the checkpoint; the last event is `ModelReady`."""
+    spec = TrainingJob(**{**training, "labels": tuple(training["labels"])})
+    check_job(spec)
+    started = time.perf_counter()
+    torch.manual_seed(spec.seed)
+    architecture = architecture_of(spec.target)
+    if workshop.device.fallback:
+        job.emit(Notice("warning", workshop.device.fallback))
+    if architecture == "probe":
+        trained, outcome = probe.fit(job, workshop, spec)
+    elif architecture == "causal":
+        trained, outcome = causal.fit(job, workshop, spec)
+    else:
+        trained, outcome = fit_encoder(job, workshop, spec)
+    job.check()
+    job.emit(Progress("train", outcome.steps, outcome.steps, "steps", 0.0, "writing the model"))
+    with replacing(spec.folder) as folder:
+        SAVERS[architecture](trained.model, trained.tokenizer, trained.record, folder)
+        write_record(folder, trained.record)
+        job.check()
+    workshop.remember(spec.folder, trained)
+    job.emit(
+        ModelReady(
+            folder=spec.folder,
+            seconds=time.perf_counter() - started,
+            device=workshop.device.name,
+            samples_per_second=outcome.samples_per_second,
+        )
+    )
+
+
+def check_job(spec: TrainingJob) -> None:
+    """Refuse what would train on nothing or on misaligned arrays; raises `ModelError`."""
+    count = len(spec.inputs)
+    shapes = {len(spec.targets), len(spec.weights), len(spec.validation)}
+    if shapes != {count} or not count:
+        raise ModelError(
+            f"A training job needs as many targets, weights and validation marks as inputs, "
+            f"but there are {count} inputs and {sorted(shapes)} rows.",
+            "Label some items first.",
+        )
+
+
+def architecture_of(target: str) -> Architecture:
+    """How ``target`` is trained: *probe*, a causal language model with LoRA, or an encoder."""
+    if target in ("probe", "minilm"):
+        return "probe" if target == "probe" else "encoder"
+    names = getattr(load_config(target), "architectures", None) or [""]
+    return "causal" if names[0].endswith(("ForCausalLM", "LMHeadModel")) else "encoder"
+
+
+def fit_encoder(job: Job, workshop: Workshop, spec: TrainingJob) -> tuple[Trained, Outcome]:
+    """Fine-tune all of an encoder, or all but its word embeddings."""
+    record = CheckpointRecord(
+        architecture="encoder",
+        task=spec.kind,
+        labels=spec.labels,
+        base=spec.target,
+        max_length=spec.max_length,
+        embedder=spec.embedder,
+        pooling=encoder.pooling_of(spec.target),
+    )
+    model, tokenizer = _model(workshop, spec, record)
+    tokens = encode(tokenizer, spec.inputs, max_length=spec.max_length, task=spec.kind)
+    job.check()
+    place = workshop.device.torch_device
+    options = spec.targets.shape[1] if spec.kind == "multiple-choice" else 0
+
+    def logits(items: IndexArray) -> torch.Tensor:
+        return encoder.item_logits(model, tokens, items, place, options)
+
+    outcome = optimise(
+        job,
+        workshop.device,
+        spec,
+        RECIPE,
+        parameters=parameters_of(model, freeze_words=spec.freeze_words),
+        logits=logits,
+        lengths=tokens.item_lengths,
+        set_training=model.train,
+        save_memory=lambda: checkpoint_gradients(model),
+    )
+    return Trained(record, model.eval(), tokenizer), outcome
+
+
+def _model(
+    workshop: Workshop, spec: TrainingJob, record: CheckpointRecord
+) -> tuple[encoder.Classifier, Any]:
+    """The base with a new head, or the checkpoint to continue from."""
+    if spec.start_from is None:
+        return encoder.new_classifier(workshop, spec.target, record, spec.seed)
+    before = read_record(spec.start_from)
+    if (before.architecture, before.task, before.labels) != ("encoder", spec.kind, spec.labels):
+        raise ModelError(
+            f"The model in {spec.start_from} was trained for other labels or another target.",
+            "Set training.mode to retrain.",
+        )
+    model, tokenizer = encoder.load_classifier(Path(spec.start_from), before)
+    return model.to(workshop.device.torch_device), tokenizer
+
+
+def parameters_of(model: encoder.Classifier, *, freeze_words: bool) -> Parameters:
+    """Body and head; the word embeddings are left out (and get no gradient) if frozen.
+
+    Word embeddings are half of a small encoder's parameters, of which a few hundred texts touch a
+    few rows, yet AdamW would go through all of them every step.
+    """
+    base = model.bert if isinstance(model, encoder.MeanClassifier) else model.model.base_model
+    base.get_input_embeddings().weight.requires_grad_(not freeze_words)
+    body_ids = {id(parameter) for parameter in base.parameters()}
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    return Parameters(
+        body=[parameter for parameter in trained if id(parameter) in body_ids],
+        head=[parameter for parameter in trained if id(parameter) not in body_ids],
+    )
+
+
+def checkpoint_gradients(model: encoder.Classifier) -> bool:
+    """Trade time for memory; False if that is on already or the architecture cannot."""
+    whole = model.bert if isinstance(model, encoder.MeanClassifier) else model.model
+    if getattr(whole, "is_gradient_checkpointing", True):
+        return False
+    whole.gradient_checkpointing_enable()
+    return True

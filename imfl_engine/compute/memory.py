@@ -1,0 +1,90 @@
+"""How much goes into one batch, and what happens when it was too much. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from imfl_engine.compute.wire import IndexArray
+from imfl_engine.errors import OutOfMemory
+
+if TYPE_CHECKING:
+    from imfl_engine.compute.devices import Device
+
+CPU_TOKENS = 2048
+"""Padded tokens of a CPU batch: activations of a small encoder stay near the caches."""
+
+GPU_TOKENS = 131_072
+SHARE = 0.4
+"""Share of a device's free memory one batch may take; the estimate below is rough."""
+
+Result = TypeVar("Result")
+
+
+@dataclass(slots=True)
+class Budget:
+    """Padded tokens and rows of one batch; `in_pieces` halves it when memory runs out."""
+
+    tokens: int
+    rows: int = 512
+
+    @classmethod
+    def for_inference(cls, device: Device, model: Any) -> Budget:
+        """From the device's free memory and the model's width."""
+        if device.kind == "cpu":
+            return cls(CPU_TOKENS)
+        config = model.config
+        width = int(getattr(config, "hidden_size", 1024))
+        inner = int(getattr(config, "intermediate_size", 0) or 4 * width)
+        bytes_per_token = 4 * (8 * width + 2 * inner)
+        _, free = device.memory()
+        return cls(max(512, min(GPU_TOKENS, int(SHARE * free / bytes_per_token))), rows=4096)
+
+
+def in_pieces(
+    rows: IndexArray,
+    compute: Callable[[IndexArray], Result],
+    device: Device,
+) -> Iterator[tuple[IndexArray, Result]]:
+    """Yield ``(rows, compute(rows))``, in halves if the whole does not fit the memory.
+
+    Raises `OutOfMemory` when a single row does not fit.
+    """
+    pending = [rows]
+    while pending:
+        part = pending.pop(0)
+        try:
+            result = compute(part)
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            if len(part) == 1:
+                raise out_of_memory(device) from error
+        else:
+            yield part, result
+            continue
+        device.release()
+        middle = len(part) // 2
+        pending[:0] = [part[:middle], part[middle:]]
+
+
+def out_of_memory(device: Device) -> OutOfMemory:
+    """The error for a device on which even one row does not fit."""
+    return OutOfMemory(
+        f"{device.name} has not enough memory for this model, even one item at a time.",
+        "Use a smaller model or a smaller training.max_length, or --device cpu.",
+    )
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether ``error`` says that the device or the machine has no memory left."""
+    text = str(error).lower()
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or (
+            isinstance(error, RuntimeError)
+            and ("out of memory" in text or "not enough memory" in text)
+        )
+    )

