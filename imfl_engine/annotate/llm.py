@@ -55,6 +55,7 @@ class EndpointAnnotator:
             key=key,
             key_name=settings.key_name,
             timeout=settings.timeout_seconds,
+            width=settings.concurrency,
         )
         self._asker = Asker(settings, base_url)
         self._gate = Gate(settings.concurrency)
