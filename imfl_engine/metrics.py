@@ -1,4 +1,4 @@
-"""How good a model is on labelled items: accuracy, macro-F1, classes, calibration, with intervals."""
+"""How good a model is on labelled items: accuracy, macro-F1, classes, calibration, intervals."""
 
 from __future__ import annotations
 

@@ -2,12 +2,13 @@
 
 from imfl_engine.label_model.control import control_accuracy, wilson
 from imfl_engine.label_model.evidence import Evidence, LabelModel, LabelModelOptions
-from imfl_engine.label_model.head import Head, cross_fit, fit_head
+from imfl_engine.label_model.head import CrossFit, Head, fit_head
 from imfl_engine.label_model.posterior import fit
 from imfl_engine.label_model.review import below, expected_in_next, order_by_risk, worst_pair
 from imfl_engine.label_model.training_set import TrainingSet, training_set
 
 __all__ = [
+    "CrossFit",
     "Evidence",
     "Head",
     "LabelModel",
@@ -15,7 +16,6 @@ __all__ = [
     "TrainingSet",
     "below",
     "control_accuracy",
-    "cross_fit",
     "expected_in_next",
     "fit",
     "fit_head",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from imfl_engine.label_model.head import assign_folds, cross_fit, fit_head, softmax
+from imfl_engine.label_model.head import CrossFit, assign_folds, fit_head, softmax
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -28,7 +28,7 @@ def small_losses(
     """
     fold = assign_folds(np.arange(len(targets)), 5, seed)
     weights = (human | llm).astype(float)
-    logits, _ = cross_fit(_finite(vectors), targets, weights, fold)
+    logits = CrossFit(_finite(vectors), weights, fold).logits(targets)
     losses = -np.log(np.maximum((softmax(logits) * targets).sum(axis=1), 1e-12))[llm]
     labels = targets[llm].argmax(axis=1)
     kept = np.zeros(len(losses))

@@ -13,20 +13,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-_MEMORY = 8
-_Objective = Callable[[Floats], tuple[float, Floats]]
+Single = NDArray[np.float32]
+_MEMORY = 6
+_Objective = Callable[[Single], tuple[float, Single]]
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
     """``coefficients`` (d + 1, C), the last row being the bias."""
 
-    coefficients: Floats
+    coefficients: Single
 
     def logits(self, vectors: NDArray[np.floating]) -> Floats:
         """Return unnormalised log-probabilities (n, C); a row of zeros gets the bias alone."""
-        weights = self.coefficients[:-1].astype(np.float32)
-        return np.asarray(np.asarray(vectors, np.float32) @ weights + self.coefficients[-1], float)
+        weights, bias = self.coefficients[:-1], self.coefficients[-1]
+        return np.asarray(np.asarray(vectors, np.float32) @ weights + bias, float)
 
     def probabilities(self, vectors: NDArray[np.floating]) -> Floats:
         """Return class probabilities (n, C)."""
@@ -39,86 +40,117 @@ def softmax(logits: Floats) -> Floats:
     return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
 
 
+class Design:
+    """Vectors, weights and penalty of a fit, with what can be computed before the targets are known.
+
+    Refitting with other targets (as expectation-maximisation does) reuses it. ``vectors`` (n, d),
+    ``weights`` (n,), n > 0.
+    """
+
+    def __init__(
+        self, vectors: NDArray[np.floating], weights: NDArray[np.floating] | None, l2: float
+    ) -> None:
+        n, d = np.shape(vectors)
+        self.x = np.ones((n, d + 1), np.float32)
+        self.x[:, :d] = vectors
+        share = np.ones(n) if weights is None else np.asarray(weights, float)
+        self.weights = (share / share.sum()).astype(np.float32)
+        self.penalty = np.full((d + 1, 1), l2, np.float32)
+        self.penalty[-1] = 1e-7
+        scaled = self.x * np.sqrt(self.weights)[:, None]
+        bound = 0.5 * np.asarray(scaled.T @ scaled, float)
+        bound[np.diag_indices(d + 1)] += self.penalty[:, 0]
+        self.inverse: Single = np.asarray(np.linalg.inv(bound), np.float32)
+
+    def fit(
+        self,
+        targets: NDArray[np.floating],
+        *,
+        start: Head | None = None,
+        iterations: int = 60,
+        tolerance: float = 2e-5,
+    ) -> Head:
+        """Fit to ``targets`` (n, C) until no gradient component exceeds ``tolerance``."""
+        x, w, penalty = self.x, self.weights, self.penalty
+        t = np.asarray(targets, np.float32)
+        mass = t.sum(axis=1)
+
+        def evaluate(coefficients: Single) -> tuple[float, Single]:
+            logits = x @ coefficients
+            logits -= logits.max(axis=1, keepdims=True)
+            exponentials = np.exp(logits)
+            sums = exponentials.sum(axis=1)
+            losses = np.log(sums) * mass - np.einsum("ij,ij->i", t, logits)
+            value = float(losses @ w) + 0.5 * float((penalty * coefficients**2).sum(dtype=float))
+            exponentials *= (w / sums)[:, None]
+            exponentials -= t * w[:, None]
+            return value, np.asarray(x.T @ exponentials + penalty * coefficients, np.float32)
+
+        zeros = np.zeros((x.shape[1], t.shape[1]), np.float32)
+        begin = zeros if start is None else start.coefficients
+        return Head(_minimise(evaluate, begin, self.inverse, iterations, tolerance))
+
+
 def fit_head(
     vectors: NDArray[np.floating],
     targets: NDArray[np.floating],
     weights: NDArray[np.floating] | None = None,
     *,
     l2: float = 1e-4,
-    start: Head | None = None,
-    iterations: int = 60,
-    tolerance: float = 2e-5,
 ) -> Head:
     """Minimise ``sum(w CE(target, softmax)) / sum(w) + l2/2 |W|^2`` (the bias is not penalised).
 
-    ``vectors`` (n, d), ``targets`` (n, C) rows summing to 1, ``weights`` (n,). ``start`` is a warm
-    start. Stops when no gradient component exceeds ``tolerance``.
+    ``vectors`` (n, d), ``targets`` (n, C) rows summing to 1, ``weights`` (n,). With no rows the head
+    knows nothing: every class is as likely.
     """
     n, d = np.shape(vectors)
-    classes = np.shape(targets)[1]
     if n == 0:
-        return Head(np.zeros((d + 1, classes)))
-    x = np.ones((n, d + 1), np.float32)
-    x[:, :d] = vectors
-    t = np.asarray(targets, np.float32)
-    w = np.ones(n) if weights is None else np.asarray(weights, float)
-    w = (w / w.sum()).astype(np.float32)
-    penalty = np.full((d + 1, 1), l2)
-    penalty[-1] = 1e-7
-    bound: Floats = 0.5 * np.asarray((x * w[:, None]).T @ x, float)
-    bound[np.diag_indices(d + 1)] += penalty[:, 0]
-    inverse: Floats = np.asarray(np.linalg.inv(bound), float)
-
-    def evaluate(coefficients: Floats) -> tuple[float, Floats]:
-        logits = x @ coefficients.astype(np.float32)
-        logits -= logits.max(axis=1, keepdims=True)
-        exponentials = np.exp(logits)
-        sums = exponentials.sum(axis=1, keepdims=True)
-        losses = np.log(sums[:, 0]) * t.sum(axis=1) - np.einsum("ij,ij->i", t, logits)
-        value = float(losses @ w) + 0.5 * float((penalty * coefficients**2).sum())
-        exponentials /= sums
-        exponentials -= t
-        exponentials *= w[:, None]
-        return value, np.asarray(x.T @ exponentials, float) + penalty * coefficients
-
-    current = np.zeros((d + 1, classes)) if start is None else start.coefficients.copy()
-    return Head(_minimise(evaluate, current, inverse, iterations, tolerance))
+        return Head(np.zeros((d + 1, np.shape(targets)[1]), np.float32))
+    return Design(vectors, weights, l2).fit(targets)
 
 
 def _minimise(
-    evaluate: _Objective, current: Floats, inverse: Floats, iterations: int, tolerance: float
-) -> Floats:
+    evaluate: _Objective, start: Single, inverse: Single, iterations: int, tolerance: float
+) -> Single:
     """Run L-BFGS (Nocedal 1980) from the Hessian guess ``inverse``, backtracking along the line."""
+    current = start
     value, gradient = evaluate(current)
-    steps: list[tuple[Floats, Floats, float]] = []
+    steps: list[tuple[Single, Single, float]] = []
+    scale = 1.0
     for _ in range(iterations):
         if np.abs(gradient).max() <= tolerance:
             break
         direction = gradient.copy()
         factors = []
         for step, change, rho in reversed(steps):
-            factor = rho * float((step * direction).sum())
-            direction -= factor * change
+            factor = rho * _dot(step, direction)
+            direction -= np.float32(factor) * change
             factors.append(factor)
-        direction = inverse @ direction
+        direction = np.float32(scale) * (inverse @ direction)
         for (step, change, rho), factor in zip(steps, reversed(factors), strict=True):
-            direction += step * (factor - rho * float((change * direction).sum()))
-        slope = float((gradient * direction).sum())
+            direction += np.float32(factor - rho * _dot(change, direction)) * step
+        slope = _dot(gradient, direction)
         length = 1.0
-        while length > 1e-4:
-            candidate = current - length * direction
+        while length > 1e-3:
+            candidate = current - np.float32(length) * direction
             new_value, new_gradient = evaluate(candidate)
             if new_value <= value - 1e-4 * length * slope:
                 break
             length *= 0.5
         else:
-            break
+            break  # float32 has no finer step to offer
         step, change = candidate - current, new_gradient - gradient
-        curvature = float((step * change).sum())
+        curvature = _dot(step, change)
         if curvature > 1e-12:
             steps = [*steps[-(_MEMORY - 1) :], (step, change, 1.0 / curvature)]
+            # the bound overestimates the curvature by far once classes are many or sure
+            scale = curvature / _dot(change, inverse @ change)
         current, value, gradient = candidate, new_value, new_gradient
     return current
+
+
+def _dot(a: Single, b: Single) -> float:
+    return float(np.dot(a.ravel(), b.ravel()))
 
 
 def assign_folds(ids: NDArray[np.int64], folds: int, seed: int) -> NDArray[np.int64]:
@@ -130,31 +162,44 @@ def assign_folds(ids: NDArray[np.int64], folds: int, seed: int) -> NDArray[np.in
     return fold
 
 
-def cross_fit(
-    vectors: NDArray[np.floating],
-    targets: NDArray[np.floating],
-    weights: NDArray[np.floating],
-    fold: NDArray[np.int64],
-    *,
-    l2: float = 1e-4,
-    starts: list[Head] | None = None,
-) -> tuple[Floats, list[Head]]:
-    """Return each row's logits (n, C) from a head that did not see the row, and the heads.
+class CrossFit:
+    """Heads that never score what they learned from; refitted cheaply when the targets change.
 
-    ``fold`` (n,) names each row's fold; rows of weight 0 are scored but not learned from.
+    ``fold`` (n,) names each row's part; rows of weight 0 are scored but not learned from.
     """
-    logits = np.zeros(np.shape(targets))
-    heads = []
-    for k in range(int(fold.max(initial=-1)) + 1):
-        held = fold == k
-        learn = ~held & (np.asarray(weights) > 0)
-        head = fit_head(
-            vectors[learn],
-            targets[learn],
-            np.asarray(weights)[learn],
-            l2=l2,
-            start=None if starts is None else starts[k],
-        )
-        logits[held] = head.logits(vectors[held])
-        heads.append(head)
-    return logits, heads
+
+    def __init__(
+        self,
+        vectors: NDArray[np.floating],
+        weights: NDArray[np.floating],
+        fold: NDArray[np.int64],
+        *,
+        l2: float = 1e-4,
+    ) -> None:
+        self._vectors = np.asarray(vectors, np.float32)
+        self._parts: list[tuple[NDArray[np.bool_], NDArray[np.bool_], Design | None]] = []
+        self._heads: list[Head | None] = []
+        for k in range(int(fold.max(initial=-1)) + 1):
+            held = fold == k
+            learn = ~held & (np.asarray(weights) > 0)
+            design = None
+            if learn.any():
+                design = Design(self._vectors[learn], np.asarray(weights)[learn], l2)
+            self._parts.append((held, learn, design))
+            self._heads.append(None)
+
+    def logits(
+        self, targets: NDArray[np.floating], *, iterations: int = 20, tolerance: float = 1e-4
+    ) -> Floats:
+        """Refit to ``targets`` (n, C) and return each row's held-out logits (n, C)."""
+        values = np.asarray(targets)
+        result = np.zeros(values.shape)
+        for k, (held, learn, design) in enumerate(self._parts):
+            if design is None:
+                continue
+            head = design.fit(
+                values[learn], start=self._heads[k], iterations=iterations, tolerance=tolerance
+            )
+            self._heads[k] = head
+            result[held] = head.logits(self._vectors[held])
+        return result

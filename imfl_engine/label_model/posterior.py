@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from imfl_engine.label_model.confusion import estimate_confusion, scalar_log_likelihood
 from imfl_engine.label_model.evidence import Evidence, LabelModel, LabelModelOptions
-from imfl_engine.label_model.head import Head, assign_folds, cross_fit, softmax
+from imfl_engine.label_model.head import CrossFit, assign_folds, softmax
 from imfl_engine.label_model.pool import fit_exponents
 
 Floats = NDArray[np.float64]
@@ -34,7 +34,8 @@ class _State:
     fold: NDArray[np.int64]
     posterior: Floats
     logits: Floats
-    heads: list[Head] | None = None
+    heads: CrossFit | None = None
+    taught_by_llm: bool = False
     confusion: Floats | None = None
 
 
@@ -96,9 +97,10 @@ def _refit_belief(rows: Evidence, state: _State, options: LabelModelOptions) -> 
     weights = (teaches & has_vector).astype(float)
     if not weights.any():
         return
-    logits, state.heads = cross_fit(
-        vectors, state.posterior, weights, state.fold, l2=options.l2, starts=state.heads
-    )
+    if state.heads is None or state.taught_by_llm != (state.confusion is not None):
+        state.heads = CrossFit(vectors, weights, state.fold, l2=options.l2)
+        state.taught_by_llm = state.confusion is not None
+    logits = state.heads.logits(state.posterior)
     if not has_vector.all():
         shares = (state.posterior * weights[:, None]).sum(axis=0) + 1.0
         logits[~has_vector] = np.log(shares / shares.sum())
