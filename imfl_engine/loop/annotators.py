@@ -12,9 +12,9 @@ def annotator_for(context: LoopContext) -> Annotator:
     """Build the annotator; raises as `build_annotator`, and `UsageError` for *none*."""
     settings = context.settings
     if settings.annotator.kind == "local":
-        from imfl_engine.loop.local_annotator import LocalAnnotator
+        from imfl_engine.annotate.local import LocalAnnotator
 
-        return LocalAnnotator(settings, context.compute)
+        return LocalAnnotator(settings.task, settings.annotator, context.compute)
     annotator = build_annotator(settings)
     if annotator is None:
         raise UsageError(

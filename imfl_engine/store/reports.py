@@ -132,6 +132,14 @@ def label_counts(con: Connection) -> tuple[LabelCount, ...]:
     return tuple(LabelCount(*row) for row in rows)
 
 
+def reviewed_count(con: Connection) -> int:
+    """Return how many LLM labels stand because a person accepted them."""
+    row = con.execute(
+        "SELECT count(*) FROM decisions WHERE action IN ('accept', 'accept_bulk')"
+    ).fetchone()
+    return int(row[0]) if row else 0
+
+
 def gold_available(con: Connection) -> bool:
     """Whether the pool has gold labels, so that `run --human gold` can answer."""
     row = con.execute(
@@ -225,7 +233,7 @@ def export_rows(
         )
         SELECT key AS id, text, context, options,
             list_position(?::VARCHAR[], final)::BIGINT - 1 AS label, final AS label_text, source,
-            'train' AS split, round::INTEGER AS round, annotator, human_label, llm_label,
+            split, round::INTEGER AS round, annotator, human_label, llm_label,
             llm_confidence, p_wrong,
             (?::VARCHAR[])[list_position(probabilities, list_max(probabilities))] AS model_label,
             list_max(probabilities)::DOUBLE AS model_confidence, review_status, control, flag,
