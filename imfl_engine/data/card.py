@@ -92,13 +92,13 @@ def dataset_card(
     facts: CardFacts,
     *,
     features: str,
-    splits: Mapping[str, int],
+    splits: Mapping[str, tuple[int, int]],
     columns: Iterable[str] = COLUMN_NOTES,
 ) -> str:
     """The card as Markdown under a YAML header.
 
     ``features`` is the YAML of ``dataset_info.features``, indented by two; ``splits`` maps the
-    splits to their numbers of rows.
+    splits to their numbers of rows and bytes.
     """
     parts = [
         _header(facts, features, splits),
@@ -115,7 +115,7 @@ def dataset_card(
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _header(facts: CardFacts, features: str, splits: Mapping[str, int]) -> str:
+def _header(facts: CardFacts, features: str, splits: Mapping[str, tuple[int, int]]) -> str:
     category = "multiple-choice" if facts.kind == "multiple-choice" else "text-classification"
     lines = ["---"]
     if facts.licence:
@@ -124,16 +124,17 @@ def _header(facts: CardFacts, features: str, splits: Mapping[str, int]) -> str:
         lines += ["language:", f"- {json.dumps(facts.language)}"]
     lines += ["task_categories:", f"- {category}", "tags:", "- imfl-tui", "dataset_info:"]
     lines += ["  features:", features.rstrip("\n"), "  splits:"]
-    for split, rows in splits.items():
-        lines += [f"  - name: {split}", f"    num_examples: {rows}"]
+    for split, (rows, size) in splits.items():
+        lines += [f"  - name: {split}", f"    num_bytes: {size}", f"    num_examples: {rows}"]
+    lines.append(f"  dataset_size: {sum(size for _, size in splits.values())}")
     lines += ["configs:", "- config_name: default", "  data_files:"]
     for split in splits:
         lines += [f"  - split: {split}", f"    path: data/{split}-*"]
     return "\n".join([*lines, "---"])
 
 
-def _what(facts: CardFacts, splits: Mapping[str, int]) -> str:
-    rows = ", ".join(f"{count:,} in the split `{name}`" for name, count in splits.items())
+def _what(facts: CardFacts, splits: Mapping[str, tuple[int, int]]) -> str:
+    rows = ", ".join(f"{count:,} in the split `{name}`" for name, (count, _) in splits.items())
     task = (
         "a question with answers to choose from"
         if facts.kind == "multiple-choice"

@@ -28,6 +28,7 @@ def write_dataset(
     schema = EXPORT_SCHEMA.with_metadata({"huggingface": json.dumps(_info(labels))})
     sinks: dict[str, ParquetSink] = {}
     rows: dict[str, int] = {}
+    sizes: dict[str, int] = {}
 
     def write(split: str, table: pa.Table) -> None:
         if split not in sinks:
@@ -35,6 +36,7 @@ def write_dataset(
             sinks[split] = ParquetSink(path, schema)
         sinks[split].write(table.replace_schema_metadata(schema.metadata))
         rows[split] = rows.get(split, 0) + table.num_rows
+        sizes[split] = sizes.get(split, 0) + table.nbytes
 
     try:
         for table in tables:
@@ -48,7 +50,7 @@ def write_dataset(
     finally:
         for sink in sinks.values():
             sink.close()
-    ordered = {split: rows[split] for split in _SPLITS.values() if split in rows}
+    ordered = {split: (rows[split], sizes[split]) for split in _SPLITS.values() if split in rows}
     card = dataset_card(
         facts or CardFacts(labels=tuple(LabelShare(name) for name in labels)),
         features=_features_yaml(labels),
@@ -66,7 +68,7 @@ def _info(labels: Sequence[str]) -> dict[str, Any]:
             features["label"] = {"names": list(labels), "_type": "ClassLabel"}
         elif pa.types.is_list(column.type):
             value = {"dtype": _dtype(column.type.value_type), "_type": "Value"}
-            features[column.name] = {"feature": value, "_type": "List"}
+            features[column.name] = {"feature": value, "_type": "Sequence"}
         else:
             features[column.name] = {"dtype": _dtype(column.type), "_type": "Value"}
     return {"info": {"features": features}}
@@ -81,7 +83,7 @@ def _features_yaml(labels: Sequence[str]) -> str:
             # JSON strings are YAML strings, whatever is in them
             lines += [f"          '{n}': {json.dumps(name)}" for n, name in enumerate(labels)]
         elif pa.types.is_list(column.type):
-            lines.append(f"    list: {_dtype(column.type.value_type)}")
+            lines.append(f"    sequence: {_dtype(column.type.value_type)}")
         else:
             lines.append(f"    dtype: {_dtype(column.type)}")
     return "\n".join(lines)

@@ -9,9 +9,10 @@ from __future__ import annotations
 import difflib
 import itertools
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import fields
+from dataclasses import dataclass, fields
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -46,35 +47,47 @@ ITEM_SCHEMA = pa.schema(
 PREVIEW_ROWS = 200
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One file of a source: how messages call it, how it is opened, which split it goes to."""
+
+    name: str
+    open: Callable[[], Reader]
+    split: Split = "pool"
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Some items of a source, and the same rows with all their own columns."""
+
+    items: pa.Table
+    rows: Chunk
+
+
 class Source:
     """One or more files of the same columns. `tables` reads them afresh each time it is called."""
 
     def __init__(
         self,
-        names: Sequence[str | Path],
+        parts: Sequence[Part],
         given: Columns,
         *,
-        split: Split = "pool",
         test_fraction: float = 0.0,
         seed: int = 0,
-        encoding: str | None = None,
     ) -> None:
-        if not names:
+        if not parts:
             raise UsageError("No data was given.", "Name at least one file.")
-        self._names = [str(name) for name in names]
-        self._given = given
-        self._split = split
+        self._parts = tuple(parts)
         self._test_fraction = test_fraction
         self._seed = seed
-        self._encoding = encoding
         self._progress = (0, 0.0)
-        with closing(_open(self._names[0], encoding)) as reader:
+        with closing(parts[0].open()) as reader:
             self._column_names = list(reader.names)
             self._preview = _preview(reader, PREVIEW_ROWS)
-        self._columns = resolve_columns(self._names[0], self._column_names, self._preview, given)
-        for name in self._names[1:]:  # every file is looked at before the first is read through
-            with closing(_open(name, encoding)) as reader:
-                _check_columns(name, reader.names, self._columns)
+        self._columns = resolve_columns(parts[0].name, self._column_names, self._preview, given)
+        for part in parts[1:]:  # every file is looked at before the first is read through
+            with closing(part.open()) as reader:
+                _check_columns(part.name, reader.names, self._columns)
 
     @property
     def columns(self) -> Columns:
@@ -90,7 +103,7 @@ class Source:
     def share(self) -> float:
         """How far the latest call of `tables` has read, 0 to 1, for a progress bar."""
         done, part = self._progress
-        return min((done + part) / len(self._names), 1.0)
+        return min((done + part) / len(self._parts), 1.0)
 
     def preview(self, rows: int = 20) -> list[dict[str, Any]]:
         """The first rows of the first file as they are there, at most `PREVIEW_ROWS`."""
@@ -102,8 +115,13 @@ class Source:
         Raises `DataError` when a file turns out to be broken further down: what was delivered
         before belongs to the same import and should be forgotten with it.
         """
-        for chunk in self._chunks():
-            yield self._table(chunk)
+        for batch in self.rows():
+            yield batch.items
+
+    def rows(self) -> Iterator[Batch]:
+        """The same as `tables`, with the rows as they stand in the source."""
+        for chunk, split in self._chunks():
+            yield Batch(self._table(chunk, split), chunk)
 
     def batches(self) -> Iterator[list[NewItem]]:
         """The same as `tables`, as values."""
@@ -126,24 +144,25 @@ class Source:
         if not self._columns.label:
             return Counter()
         counts: Counter[str] = Counter()
-        for chunk in self._chunks():
+        for chunk, _ in self._chunks():
             counts.update(label for label in self._gold(chunk) if label is not None)
         return counts
 
-    def _chunks(self) -> Iterator[Chunk]:
-        for number, name in enumerate(self._names):
-            with closing(_open(name, self._encoding)) as reader:
-                _check_columns(name, reader.names, self._columns)
+    def _chunks(self) -> Iterator[tuple[Chunk, Split]]:
+        for number, part in enumerate(self._parts):
+            with closing(part.open()) as reader:
+                _check_columns(part.name, reader.names, self._columns)
                 rows = 0
                 for chunk in reader.chunks():
                     rows += len(chunk)
                     self._progress = (number, reader.share)
-                    yield chunk
+                    yield chunk, part.split
                 if not rows:
                     raise DataError(
-                        f"'{name}' has columns but no rows.", "Give a file that holds items."
+                        f"'{part.name}' has columns but no rows.",
+                        "Give a file that holds items.",
                     )
-        self._progress = (len(self._names), 0.0)
+        self._progress = (len(self._parts), 0.0)
 
     def _gold(self, chunk: Chunk) -> list[str | None]:
         columns = self._columns
@@ -155,7 +174,7 @@ class Source:
             return [option_label(value, *options) for value, options in values]
         return list(map(as_label, chunk.values(columns.label)))
 
-    def _table(self, chunk: Chunk) -> pa.Table:
+    def _table(self, chunk: Chunk, split: Split) -> pa.Table:
         columns = self._columns
         size = len(chunk)
         assert columns.text  # resolve_columns has seen to it
@@ -181,17 +200,17 @@ class Source:
             pa.array(contexts, pa.string()),
             pa.array(options, ITEM_SCHEMA.field("options").type),
             pa.array(self._gold(chunk), pa.string()),
-            pa.array(self._splits(keys), pa.string()),
+            pa.array(self._splits(keys, split), pa.string()),
             pa.array(chunk.rest(columns.used()), pa.string()),
             pa.array(hashes, pa.string()),
         ]
         return pa.Table.from_arrays(arrays, schema=ITEM_SCHEMA)
 
-    def _splits(self, keys: Sequence[str]) -> list[str]:
+    def _splits(self, keys: Sequence[str], split: Split) -> list[str]:
         if not self._test_fraction:
-            return [self._split] * len(keys)
+            return [split] * len(keys)
         return [
-            "test" if split_fraction(key, self._test_fraction, self._seed) else self._split
+            "test" if split_fraction(key, self._test_fraction, self._seed) else split
             for key in keys
         ]
 
@@ -213,14 +232,8 @@ def open_source(
     """
     if isinstance(paths, str | Path):
         paths = [paths]
-    return Source(
-        paths,
-        columns or Columns(),
-        split=split,
-        test_fraction=test_fraction,
-        seed=seed,
-        encoding=encoding,
-    )
+    parts = [Part(str(path), partial(open_reader, str(path), encoding), split) for path in paths]
+    return Source(parts, columns or Columns(), test_fraction=test_fraction, seed=seed)
 
 
 def label_values(source: Source) -> Counter[str]:
@@ -298,7 +311,8 @@ def _preview(reader: Reader, count: int) -> list[dict[str, Any]]:
     return [dict(zip(columns, row, strict=True)) for row in itertools.islice(rows, count)]
 
 
-def _open(name: str, encoding: str | None) -> Reader:
+def open_reader(name: str, encoding: str | None = None) -> Reader:
+    """The reader for a file, by its name's ending, or for ``hf:owner/name[:split]``."""
     if name.startswith("hf:"):
         return HubReader(name)
     path = Path(name)

@@ -87,17 +87,10 @@ def to_label_studio(table: pa.Table) -> Iterator[bytes]:
             }
             annotations.append(annotation)
         predictions = []
-        for name, score, version in (
-            (row["llm_label"], row["llm_confidence"], row["llm_model"] or "llm"),
-            (row["model_label"], row["model_confidence"], "model"),
-        ):
-            if name is not None:
-                predictions.append(
-                    {"model_version": version, "score": score, "result": [_choice(name)]}
-                )
-        if label is not None and not annotations and not predictions:
-            version = row["annotator"] or row["source"] or "model"
-            predictions.append({"model_version": version, "result": [_choice(label)]})
+        for name, score, version in _suggestions(row):
+            predictions.append(
+                {"model_version": version, "score": score, "result": [_choice(name)]}
+            )
         task: dict[str, Any] = {"data": data, "annotations": annotations}
         task["predictions"] = predictions
         if row["comment"]:
@@ -111,11 +104,7 @@ def to_argilla(table: pa.Table) -> pa.Table:
     for row in table.to_pylist():
         label = row["label_text"]
         person = label is not None and row["source"] in BY_PERSON
-        suggestion, score, agent = row["llm_label"], row["llm_confidence"], row["llm_model"]
-        if suggestion is None and row["model_label"] is not None:
-            suggestion, score, agent = row["model_label"], row["model_confidence"], "model"
-        if suggestion is None and not person and label is not None:
-            suggestion, score, agent = label, None, row["annotator"]
+        suggestion, score, agent = next(iter(_suggestions(row)), (None, None, None))
         records.append(
             {
                 "id": row["id"],
@@ -148,6 +137,18 @@ def to_doccano(table: pa.Table) -> Iterator[bytes]:
             "source": row["source"],
         }
         yield dump_json(record).encode()
+
+
+def _suggestions(row: dict[str, Any]) -> list[tuple[str, float | None, str]]:
+    """What machines say about an item as (label, confidence, who), the final label's first."""
+    llm = (row["llm_label"], row["llm_confidence"], row["llm_model"] or "llm")
+    model = (row["model_label"], row["model_confidence"], "model")
+    if row["source"] in BY_PERSON or row["label_text"] is None:
+        return [said for said in (llm, model) if said[0] is not None]
+    ranked = [model, llm] if row["source"] == "model" else [llm, model]
+    if ranked[0][0] != row["label_text"]:  # for example a label that came with the data
+        ranked.insert(0, (row["label_text"], None, row["annotator"] or row["source"] or "model"))
+    return [said for said in ranked if said[0] is not None]
 
 
 def _choice(label: str) -> dict[str, Any]:

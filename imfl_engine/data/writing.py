@@ -99,7 +99,8 @@ def write_export(
     """Write ``tables`` of `EXPORT_SCHEMA` to ``destination``, replacing what was there.
 
     ``labels`` is the schema in order (option letters for multiple choice); the column ``label`` is
-    filled from it, so a caller may leave it null. ``format_name`` is what `export_format` takes. ``facts`` make the card of a data-set folder.
+    filled from it, so a caller may leave it null. ``format_name`` is what `export_format` takes.
+    ``facts`` make the card of a data-set folder.
     ``progress`` is told the number of rows written so far. Raises `UsageError` for a destination
     that makes no sense and `StorageError` when the disk refuses; either way nothing is left behind
     and what was there before is still there.
