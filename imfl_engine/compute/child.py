@@ -51,6 +51,8 @@ class Link:
         self._source = source
         self._sink = sink
         self._lock = threading.Lock()
+        self._choosing = threading.Lock()
+        self._running: Job | None = None
         self._jobs: dict[int, Job] = {}
         self._queue: queue.Queue[tuple[Job, Message]] = queue.Queue()
 
@@ -70,8 +72,7 @@ class Link:
             for line in lines:
                 message = json.loads(line)
                 if "cancel" in message:
-                    if (job := self._jobs.get(message["cancel"])) is not None:
-                        job.cancelled.set()
+                    self._cancel(message["cancel"])
                 else:
                     job = Job(message["job"], Path(message["folder"]), self.send)
                     self._jobs[job.number] = job
@@ -79,13 +80,34 @@ class Link:
         os._exit(0)
 
     def next(self) -> tuple[Job, Message]:
-        """Wait for the next job."""
-        return self._queue.get()
+        """Wait for the next job that is still wanted, and say that it is started."""
+        while True:
+            job, message = self._queue.get()
+            with self._choosing:
+                if not job.cancelled.is_set():
+                    self._running = job
+                    break
+        self.send({"job": job.number, "event": "started"})
+        return job, message
 
     def finish(self, job: Job, message: Message) -> None:
         """Send a job's last message."""
-        self._jobs.pop(job.number, None)
+        with self._choosing:
+            self._running = None
+            self._jobs.pop(job.number, None)
         self.send({"job": job.number, **message})
+
+    def _cancel(self, number: int) -> None:
+        """Mark a job; one that still waits is answered for here, since nobody will start it."""
+        with self._choosing:
+            job = self._jobs.get(number)
+            if job is None:
+                return
+            job.cancelled.set()
+            if job is self._running:
+                return
+            del self._jobs[number]
+        self.send({"job": number, "event": "cancelled"})
 
 
 def claim_standard_streams() -> tuple[int, int]:
@@ -187,8 +209,6 @@ def main() -> None:
         workshop()
     while True:
         job, message = link.next()
-        if not job.cancelled.is_set():
-            link.send({"job": job.number, "event": "started"})
         link.finish(job, perform(job, message, workshop))
         sys.stdout.flush()
         sys.stderr.flush()

@@ -135,6 +135,11 @@ class Compute:
                 ) from error
             self._reader = asyncio.create_task(self._read(self._child), name="compute-reader")
 
+    @property
+    def pid(self) -> int | None:
+        """Process id of the child, None while there is none."""
+        return None if self._child is None else self._child.pid
+
     async def describe(self) -> DeviceInfo:
         """Say where models run; waits for running jobs."""
         async with contextlib.aclosing(self._stream("describe")) as events:

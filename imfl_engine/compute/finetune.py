@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 RECIPE = Recipe(
     epochs=5,
     learning_rate=1e-4,
-    head_learning_rate=1e-3,
+    head_learning_rate=1e-4,
     batch_size=16,
     minimum_steps=130,
     maximum_epochs=10,

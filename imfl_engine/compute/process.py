@@ -69,10 +69,14 @@ class ChildProcess:
                 yield json.loads(line)
         await self._process.wait()
 
-    async def end(self) -> None:
-        """Terminate the process, and kill it if it does not end within a second."""
+    def close_input(self) -> None:
+        """End the child's input, at which it ends itself."""
         assert self._process.stdin is not None
         self._process.stdin.close()
+
+    async def end(self) -> None:
+        """Terminate the process, and kill it if it does not end within a second."""
+        self.close_input()
         if self.is_running:
             with contextlib.suppress(ProcessLookupError):
                 self._process.terminate()

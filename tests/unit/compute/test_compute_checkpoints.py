@@ -22,6 +22,12 @@ def write_model(folder: Path, text: str) -> None:
         (fresh / "weights").write_text(text)
 
 
+def fail_half_way(folder: Path) -> None:
+    with replacing(folder) as fresh:
+        (fresh / "weights").write_text("half")
+        raise OSError(errno.ENOSPC, "disk full")
+
+
 def test_a_new_model_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
     write_model(tmp_path / "model", "one")
     write_model(tmp_path / "model", "two")
@@ -32,9 +38,8 @@ def test_a_new_model_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
 def test_an_error_while_writing_leaves_the_old_model_and_nothing_else(tmp_path: Path) -> None:
     folder = tmp_path / "model"
     write_model(folder, "one")
-    with pytest.raises(OSError, match="disk"), replacing(folder) as fresh:
-        (fresh / "weights").write_text("half")
-        raise OSError(errno.ENOSPC, "disk full")
+    with pytest.raises(OSError, match="disk"):
+        fail_half_way(folder)
     assert (folder / "weights").read_text() == "one"
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
