@@ -270,8 +270,9 @@ def resolve_columns(
 ) -> Columns:
     """The columns ``given`` and, for the rest, the guessed ones; `UsageError` where none fits."""
     _check_columns(source, names, given)
-    if not rows and not names:
-        raise DataError(f"'{source}' holds no items.", "Give a file that holds at least one item.")
+    if not rows:
+        what = "columns but no rows" if names else "no items in it"
+        raise DataError(f"'{source}' has {what}.", "Give a file that holds at least one item.")
     guess = guess_columns(names, rows, given)
     if guess.ambiguous:
         raise UsageError(
@@ -280,8 +281,6 @@ def resolve_columns(
             f"Name it with --text; the columns are {', '.join(names)}.",
         )
     if not guess.columns.text:
-        if not rows:
-            raise DataError(f"'{source}' has columns but no rows.", "Give a file that holds items.")
         raise UsageError(
             f"'{source}' has no column that looks like the text.",
             f"Name it with --text; the columns are {', '.join(names)}.",

@@ -96,6 +96,10 @@ class JsonLinesSink:
             lines = json_objects(names, columns, encoded=True, end="}\n")
             self._file.write(_bytes_of(lines))
 
+    def write_lines(self, lines: Iterable[str]) -> None:
+        """Write objects that are JSON text already."""
+        self._file.writelines(line.encode() + b"\n" for line in lines)
+
     def close(self) -> None:
         """See `Sink`."""
         self._file.close()
