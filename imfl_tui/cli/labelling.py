@@ -104,19 +104,33 @@ async def label(
             (await find_item(opened_project, item), name)
             for item, name in zip(words[::2], words[1::2], strict=True)
         ]
+        for item, name in labelled:
+            await check_label(opened_project, item, name)
         skipped = [await find_item(opened_project, item) for item in skip or []]
-        events = [await opened_project.label(item, name) for item, name in labelled]
-        events += [await opened_project.skip(item) for item in skipped]
-        if undo:
-            undone = await opened_project.undo()
-            if undone is None:
-                say("There is nothing to undo.")
-            else:
-                events.append(undone)
+        saved = [await opened_project.label(item, name) for item, name in labelled]
+        saved += [await opened_project.skip(item) for item in skipped]
+        undone = await opened_project.undo() if undo else None
     if json:
-        show_json(events)
-    else:
-        say(f"{len(events)} event{'s' * (len(events) != 1)} saved.")
+        show_json({"saved": saved, "undone": undone})
+        return
+    if saved:
+        say(f"{len(saved)} {'events' if len(saved) > 1 else 'event'} saved.")
+    if undo:
+        taken = f"'{undone.label or undone.action}' of item {undone.item_id}" if undone else ""
+        say(f"Took back {taken}." if undone else "There is nothing to undo.")
+
+
+async def check_label(project: Project, item_id: int, name: str) -> None:
+    """Raise unless the item can have this label."""
+    allowed = project.settings.task.label_names
+    if not allowed:
+        item = (await project.detail(item_id)).item
+        allowed = tuple(option_letter(index) for index in range(len(item.options)))
+    if name not in allowed:
+        shown = ", ".join(allowed[:10]) + (", …" if len(allowed) > 10 else "")
+        raise UsageError(
+            f"'{name}' is no label of item {item_id}; nothing was saved.", f"Use one of: {shown}."
+        )
 
 
 async def find_item(project: Project, word: str) -> int:

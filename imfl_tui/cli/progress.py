@@ -44,6 +44,7 @@ class Reporter:
         self._step_started = self._started
         self._stack = ExitStack()
         self._last_detail = ""
+        self._device = ""
 
     def __enter__(self) -> Reporter:
         return self
@@ -76,7 +77,11 @@ class Reporter:
             case ValidationMeasured():
                 self._last_detail = f"validation {event.accuracy:.3f}"
             case ModelReady():
-                self._last_detail = f"{event.samples_per_second:.0f} samples/s on {event.device}"
+                if event.samples_per_second >= 1:
+                    self._last_detail = f"{event.samples_per_second:.0f} samples/s"
+                if event.device != self._device:
+                    self._device = event.device
+                    self._say(f"training on {event.device}")
             case StepFinished(step):
                 seconds = time.monotonic() - self._step_started
                 detail = f" · {self._last_detail}" if self._last_detail else ""

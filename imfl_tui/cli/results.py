@@ -103,7 +103,6 @@ async def export(
     async with opened(project) as opened_project:
         with Reporter() as reporter:
             await reporter.follow(opened_project.export(out, tool.value if tool else None))
-    say(f"Wrote {out}.")
 
 
 async def predict(

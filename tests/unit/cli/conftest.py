@@ -15,6 +15,8 @@ from typer.testing import CliRunner
 
 from imfl_tui.cli import app
 
+REPOSITORY = Path(__file__).resolve().parents[3]
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -34,12 +36,15 @@ class Outcome:
         return [line for line in self.err.splitlines() if line.strip()]
 
 
-Cli = Callable[..., Outcome]
+def call(*arguments: object) -> Outcome:
+    """Run the command line in this process."""
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return Outcome(result.exit_code, result.stdout, result.stderr)
 
 
-@pytest.fixture(autouse=True)
-def _fresh_log() -> Iterator[None]:
-    yield
+def forget_log() -> None:
     root = logging.getLogger()
     for handler in list(root.handlers):
         if getattr(handler, "imfl_log", False) or type(handler) is logging.NullHandler:
@@ -47,28 +52,49 @@ def _fresh_log() -> Iterator[None]:
             handler.close()
 
 
+@pytest.fixture(autouse=True)
+def _fresh_log() -> Iterator[None]:
+    yield
+    forget_log()
+
+
 @pytest.fixture
-def cli() -> Cli:
-    runner = CliRunner()
-
-    def call(*arguments: object) -> Outcome:
-        result = runner.invoke(app, [str(argument) for argument in arguments])
-        if result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        return Outcome(result.exit_code, result.stdout, result.stderr)
-
+def cli() -> Callable[..., Outcome]:
     return call
-
-
-def snapshot_of(folder: Path) -> dict[str, str]:
-    """Every file under ``folder`` with a digest of its content."""
-    return {
-        path.relative_to(folder).as_posix(): sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
 
 
 @pytest.fixture
 def folder_state() -> Callable[[Path], dict[str, str]]:
-    return snapshot_of
+    """Every file under a folder with a digest of its content."""
+
+    def state(folder: Path) -> dict[str, str]:
+        return {
+            path.relative_to(folder).as_posix(): sha256(path.read_bytes()).hexdigest()
+            for path in sorted(folder.rglob("*"))
+            if path.is_file()
+        }
+
+    return state
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project of the sample data whose two rounds are run through with the gold labels."""
+    folder = tmp_path_factory.mktemp("finished")
+    source = REPOSITORY / "sample_data" / "clinic-inbox"
+    for name, rows in (("train", 160), ("test", 40)):
+        lines = (source / f"{name}.jsonl").read_text("utf-8").splitlines()[:rows]
+        (folder / f"{name}.jsonl").write_text("\n".join(lines) + "\n", "utf-8")
+    project = folder / "p.db"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(folder / "state"))
+        made = call(
+            "new", project, folder / "train.jsonl", "--test", folder / "test.jsonl",
+            "--human", 24, "--llm", 26, "--rounds", 2, "--target", "probe",
+        )  # fmt: skip
+        assert made.code == 0, made.err
+        ran = call("run", project, "--human", "gold", "--json")
+        forget_log()
+    assert ran.code == 0, ran.err
+    assert ran.json["step"]["kind"] == "finished"
+    return project

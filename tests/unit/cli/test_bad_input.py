@@ -1,0 +1,301 @@
+"""Bad input: one sentence, one hint, the right exit code, and nothing changed on disk."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+Cli = Callable[..., Any]
+FolderState = Callable[[Path], dict[str, str]]
+
+ROWS = [
+    {"id": f"r{n}", "text": f"{word} number {n}", "label": "good" if n % 2 else "bad"}
+    for n, word in enumerate(["room", "meal", "train", "visit", "call", "form"] * 8)
+]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with one good file in it."""
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    (here / "good.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in ROWS), "utf-8")
+    return here
+
+
+@pytest.fixture
+def refused(cli: Cli, folder: Path, folder_state: FolderState) -> Callable[..., str]:
+    """Call the command line and check that it refuses properly; returns what it said."""
+
+    def call(*arguments: object, code: int) -> str:
+        before = folder_state(folder)
+        outcome = cli(*arguments)
+        assert outcome.code == code, outcome.err
+        assert outcome.out == ""
+        assert len(outcome.told) == 2, outcome.err
+        sentence, hint = outcome.told
+        assert sentence.endswith((".", "?"))
+        assert hint.endswith((".", "?"))
+        assert "Traceback" not in outcome.err
+        assert folder_state(folder) == before
+        return str(outcome.err)
+
+    return call
+
+
+@pytest.fixture
+def project(cli: Cli, folder: Path) -> Path:
+    """A small project that asks nobody: probe target, neighbours, ten labels each."""
+    made = cli(
+        "new", "p.db", "good.jsonl", "--human", 12, "--llm", 8, "--rounds", 2, "--target", "probe"
+    )
+    assert made.code == 0, made.err
+    return folder / "p.db"
+
+
+def test_a_missing_file(refused: Callable[..., str]) -> None:
+    assert "nowhere.csv" in refused("new", "p.db", "nowhere.csv", code=2)
+
+
+def test_a_missing_test_file(refused: Callable[..., str]) -> None:
+    assert "gone.jsonl" in refused("new", "p.db", "good.jsonl", "--test", "gone.jsonl", code=2)
+
+
+def test_a_test_share_that_is_no_share(refused: Callable[..., str]) -> None:
+    assert "1.5" in refused("new", "p.db", "good.jsonl", "--test", "1.5", code=2)
+
+
+@pytest.mark.parametrize("flag", ["--text", "--label", "--id", "--context", "--options"])
+def test_a_column_that_is_not_there(refused: Callable[..., str], flag: str) -> None:
+    told = refused("new", "p.db", "good.jsonl", flag, "sentiment", code=2)
+    assert "sentiment" in told
+    assert "text" in told
+
+
+def test_a_label_column_for_the_schema_that_is_not_there(refused: Callable[..., str]) -> None:
+    assert "nope" in refused("new", "p.db", "good.jsonl", "--labels-from", "nope", code=2)
+
+
+def test_a_file_that_is_not_utf8(refused: Callable[..., str], folder: Path) -> None:
+    (folder / "old.csv").write_bytes("text,label\ncaf\xe9,a\nth\xe9,b\n".encode("latin-1"))
+    assert "old.csv" in refused("new", "p.db", "old.csv", code=1)
+
+
+def test_an_empty_file(refused: Callable[..., str], folder: Path) -> None:
+    (folder / "empty.csv").write_bytes(b"")
+    assert "empty.csv" in refused("new", "p.db", "empty.csv", code=1)
+
+
+def test_a_file_with_columns_and_no_rows(refused: Callable[..., str], folder: Path) -> None:
+    (folder / "head.csv").write_text("text,label\n")
+    assert "head.csv" in refused("new", "p.db", "head.csv", "--labels", "a,b", code=1)
+
+
+def test_a_file_of_empty_texts(refused: Callable[..., str], folder: Path) -> None:
+    (folder / "blank.jsonl").write_text('{"text": " "}\n{"text": ""}\n')
+    refused("new", "p.db", "blank.jsonl", "--text", "text", "--labels", "a,b", code=2)
+
+
+def test_a_file_broken_in_the_middle(refused: Callable[..., str], folder: Path) -> None:
+    good = (folder / "good.jsonl").read_text("utf-8")
+    (folder / "cut.jsonl").write_text(good + '{"text": "half', "utf-8")
+    assert "cut.jsonl" in refused("new", "p.db", "cut.jsonl", code=1)
+
+
+def test_one_label_only_in_the_data(refused: Callable[..., str], folder: Path) -> None:
+    (folder / "one.jsonl").write_text(
+        '{"text": "a b", "label": "x"}\n{"text": "c", "label": "x"}\n'
+    )
+    assert "'x'" in refused("new", "p.db", "one.jsonl", code=1)
+
+
+def test_one_label_only_on_the_command_line(refused: Callable[..., str]) -> None:
+    refused("new", "p.db", "good.jsonl", "--labels", "good", code=2)
+
+
+def test_no_labels_at_all(refused: Callable[..., str], folder: Path) -> None:
+    (folder / "plain.txt").write_text("one\ntwo\n")
+    assert "--labels" in refused("new", "p.db", "plain.txt", code=2)
+
+
+def test_a_label_column_of_free_text(refused: Callable[..., str]) -> None:
+    refused("new", "p.db", "good.jsonl", "--labels-from", "id", code=1)
+
+
+@pytest.mark.parametrize("command", [["new", "p.db", "sub"], ["new", "sub", "good.jsonl"]])
+def test_a_directory_in_place_of_a_file(
+    refused: Callable[..., str], folder: Path, command: list[str]
+) -> None:
+    (folder / "sub").mkdir()
+    assert "directory" in refused(*command, code=2)
+
+
+def test_a_directory_in_place_of_a_project(refused: Callable[..., str], folder: Path) -> None:
+    (folder / "sub").mkdir()
+    refused("status", "sub", code=2)
+
+
+def test_a_project_that_is_there_already(refused: Callable[..., str], project: Path) -> None:
+    assert "p.db" in refused("new", "p.db", "good.jsonl", code=2)
+
+
+def test_a_folder_that_is_not_there(refused: Callable[..., str]) -> None:
+    refused("new", "none/p.db", "good.jsonl", code=1)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["status"], ["plan"], ["run"], ["next"], ["config"], ["evaluate"],
+        ["label", "{}", "1", "good"], ["export", "{}", "out.csv"],
+        ["predict", "{}", "good.jsonl", "out.csv"], ["save-model", "{}", "model"],
+        ["import", "{}", "good.jsonl"],
+    ],
+    ids=lambda words: words[0],
+)  # fmt: skip
+def test_a_project_that_is_not_there(refused: Callable[..., str], command: list[str]) -> None:
+    words = [word.format("gone.db") for word in command]
+    assert "gone.db" in refused(*(words if "gone.db" in words else [*words, "gone.db"]), code=2)
+
+
+def test_a_text_file_is_no_project(refused: Callable[..., str]) -> None:
+    assert "good.jsonl" in refused("status", "good.jsonl", code=1)
+
+
+def test_an_empty_file_is_no_project(refused: Callable[..., str], folder: Path) -> None:
+    (folder / "void.db").write_bytes(b"")
+    refused("status", "void.db", code=1)
+
+
+def test_another_programs_database_is_no_project(refused: Callable[..., str], folder: Path) -> None:
+    with duckdb.connect(str(folder / "other.db")) as other:
+        other.execute("CREATE TABLE items AS SELECT 1 AS item_id")
+    assert "not an imfl-tui project" in refused("status", "other.db", code=1)
+
+
+def test_a_project_of_a_newer_version(refused: Callable[..., str], project: Path) -> None:
+    with duckdb.connect(str(project)) as other:
+        other.execute("INSERT INTO imfl_migrations (version) VALUES (999)")
+    assert "newer" in refused("status", "p.db", code=1)
+
+
+@pytest.fixture
+def held(project: Path) -> Iterator[int]:
+    """Another process that holds the project; its process id."""
+    code = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print('held', flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(project)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        yield process.pid
+        process.communicate("\n")
+
+
+def test_a_project_held_by_another_process(refused: Callable[..., str], held: int) -> None:
+    assert str(held) in refused("status", "p.db", code=3)
+
+
+def test_no_key_for_the_llm(refused: Callable[..., str], cli: Cli, project: Path) -> None:
+    assert cli("config", "p.db", "annotator.spec", "openai:gpt-5-mini").code == 0
+    assert "OPENAI_API_KEY" in refused("run", "p.db", "--human", "gold", code=1)
+
+
+def test_an_endpoint_that_is_dead(
+    refused: Callable[..., str], cli: Cli, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-not-a-real-key")
+    for name, value in (
+        ("annotator.spec", "openai:small"),
+        ("annotator.base_url", f"http://127.0.0.1:{port}/v1"),
+        ("annotator.price_input", "0"),
+        ("annotator.price_output", "0"),
+    ):
+        assert cli("config", "p.db", name, value).code == 0
+    told = refused("run", "p.db", "--human", "gold", code=1)
+    assert str(port) in told
+    assert "sk-not-a-real-key" not in told
+
+
+def test_a_setting_that_does_not_exist(refused: Callable[..., str], project: Path) -> None:
+    assert "budget.humans" in refused("config", "p.db", "budget.humans", "3", code=2)
+
+
+def test_a_setting_with_a_wrong_value(refused: Callable[..., str], project: Path) -> None:
+    assert "budget.human" in refused("config", "p.db", "budget.human", "many", code=2)
+
+
+def test_wrong_settings_are_all_named_at_once(refused: Callable[..., str]) -> None:
+    told = refused(
+        "new", "p.db", "good.jsonl", "--human", "-3", "--rounds", "0", "--annotator", "gpt", code=2
+    )
+    assert "budget.human" in told
+    assert "budget.rounds" in told
+    assert "annotator.spec" in told
+
+
+def test_an_item_without_a_label(refused: Callable[..., str], project: Path) -> None:
+    refused("label", "p.db", "r1", code=2)
+
+
+def test_an_item_that_does_not_exist(refused: Callable[..., str], project: Path) -> None:
+    assert "r999" in refused("label", "p.db", "r999", "good", code=2)
+
+
+def test_a_label_outside_the_schema_leaves_the_others_unwritten(
+    refused: Callable[..., str], project: Path
+) -> None:
+    assert "maybe" in refused("label", "p.db", "r1", "good", "r2", "maybe", code=2)
+
+
+def test_gold_answers_where_there_are_none(
+    cli: Cli, folder: Path, refused: Callable[..., str]
+) -> None:
+    (folder / "plain.txt").write_text("".join(f"line {n}\n" for n in range(40)))
+    assert cli("new", "q.db", "plain.txt", "--labels", "a,b").code == 0
+    assert "gold" in refused("run", "q.db", "--human", "gold", code=2)
+
+
+def test_nothing_trained_yet(refused: Callable[..., str], project: Path) -> None:
+    refused("evaluate", "p.db", code=2)
+
+
+def test_the_app_without_a_terminal(refused: Callable[..., str], project: Path) -> None:
+    assert "terminal" in refused("p.db", code=2)
+
+
+@pytest.mark.parametrize("words", [["exprot"], ["status"], ["new", "p.db"], ["status", "--jsn"]])
+def test_a_command_line_that_is_wrong(refused: Callable[..., str], words: list[str]) -> None:
+    assert "--help" in refused(*words, code=2)
+
+
+def test_a_path_as_the_first_word_means_the_app(refused: Callable[..., str]) -> None:
+    assert "terminal" in refused("brand-new.db", code=2)
+
+
+def test_guidelines_that_cannot_be_read(refused: Callable[..., str], folder: Path) -> None:
+    (folder / "g.md").write_bytes(b"caf\xe9")
+    assert "g.md" in refused("new", "p.db", "good.jsonl", "--guidelines", "g.md", code=1)
+    assert "h.md" in refused("new", "p.db", "good.jsonl", "--guidelines", "h.md", code=2)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_without_permission(refused: Callable[..., str], folder: Path) -> None:
+    (folder / "good.jsonl").chmod(0)
+    refused("new", "p.db", "good.jsonl", code=1)
