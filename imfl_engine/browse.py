@@ -9,6 +9,7 @@ import numpy as np
 from imfl_engine.errors import UsageError
 from imfl_engine.loop.context import LoopContext
 from imfl_engine.store import items, labels, replies, reports, rounds, vectors
+from imfl_engine.store.database import Connection
 from imfl_engine.types import Interval, Item, Purpose, Reply, StepKind
 from imfl_engine.views import (
     CalibrationBin,
@@ -28,11 +29,9 @@ REVIEW_AHEAD = 20
 async def read_queue(context: LoopContext, limit: int) -> list[QueueItem]:
     """Return the open items of the newest round's human batch; skipped ones come last."""
 
-    def read(con: rounds.Connection) -> tuple[list[tuple[rounds.Selected, Item]], int, set[int]]:
+    def read(con: Connection) -> tuple[list[tuple[rounds.Selected, Item]], int, set[int]]:
         opened = rounds.newest_round(con)
-        batch = [
-            one for one in rounds.selections(con, round=opened) if one.role == "human"
-        ]
+        batch = [one for one in rounds.selections(con, round=opened) if one.role == "human"]
         actions = labels.decided_actions(con)
         waiting = [one for one in batch if one.item_id not in actions]
         skipped = [one for one in batch if actions.get(one.item_id) == "skip"]
@@ -45,9 +44,7 @@ async def read_queue(context: LoopContext, limit: int) -> list[QueueItem]:
     classes = context.labels
     ids = [selected.item_id for selected, _ in shown]
     model_round = shown[0][0].round - 1 if shown else 0
-    predicted = await context.database.read(
-        lambda con: vectors.predictions(con, model_round, ids)
-    )
+    predicted = await context.database.read(lambda con: vectors.predictions(con, model_round, ids))
     comments = await context.database.read(labels.comments)
     answered = await context.database.read(lambda con: replies.latest_of(con, ids))
     result = []
@@ -75,7 +72,7 @@ async def read_review(
 ) -> ReviewPage:
     """Return a page of the review queue and the totals above it."""
 
-    def read(con: rounds.Connection) -> tuple[Any, reports.ReviewTotals]:
+    def read(con: Connection) -> tuple[Any, reports.ReviewTotals]:
         return (
             reports.review_page(con, offset=offset, limit=limit, order=order),
             reports.review_totals(con, upcoming=REVIEW_AHEAD),
@@ -97,7 +94,7 @@ async def read_review(
 async def read_detail(context: LoopContext, item_id: int) -> ItemDetail:
     """Return one item with everything known about it. Raises `UsageError` for an unknown id."""
 
-    def read(con: rounds.Connection) -> tuple[Any, ...]:
+    def read(con: Connection) -> tuple[Any, ...]:
         return (
             items.by_ids(con, [item_id]),
             labels.history(con, limit=50, item_id=item_id),
@@ -111,9 +108,18 @@ async def read_detail(context: LoopContext, item_id: int) -> ItemDetail:
             labels.comments(con).get(item_id),
         )
 
-    (found, history, human, action, answers, risk, selected, probabilities, flagged, comment) = (
-        await context.database.read(read)
-    )
+    (
+        found,
+        history,
+        human,
+        action,
+        answers,
+        risk,
+        selected,
+        probabilities,
+        flagged,
+        comment,
+    ) = await context.database.read(read)
     if not found:
         raise UsageError(f"There is no item {item_id}.", "See `imfl-tui next` for items.")
     item: Item = found[0]
@@ -157,9 +163,7 @@ async def read_similar(context: LoopContext, item_id: int, k: int) -> list[Simil
     embedder = context.settings.embedder
     human = await context.database.read(labels.human_labels)
     wanted = [item_id, *(other for other in human if other != item_id)]
-    missing = set(
-        await context.database.read(lambda con: vectors.missing(con, embedder, wanted))
-    )
+    missing = set(await context.database.read(lambda con: vectors.missing(con, embedder, wanted)))
     others = [other for other in wanted[1:] if other not in missing]
     if item_id in missing or not others:
         return []
@@ -168,18 +172,14 @@ async def read_similar(context: LoopContext, item_id: int, k: int) -> list[Simil
     nearest = np.argsort(-cosine, kind="stable")[:k]
     shown = {item.item_id: item for item in await context.items_of([others[i] for i in nearest])}
     return [
-        SimilarItem(
-            others[i], shown[others[i]].text[:300], human[others[i]], float(cosine[i])
-        )
+        SimilarItem(others[i], shown[others[i]].text[:300], human[others[i]], float(cosine[i]))
         for i in nearest
     ]
 
 
 async def read_evaluation(context: LoopContext, round: int | None) -> Evaluation | None:
     """Return the stored evaluation of a round, or of the newest round that has one."""
-    steps = await context.database.read(
-        lambda con: rounds.completed(con, kind=StepKind.EVALUATE)
-    )
+    steps = await context.database.read(lambda con: rounds.completed(con, kind=StepKind.EVALUATE))
     for step in reversed(steps):
         if "evaluation" in step.details and round in (None, step.round):
             return evaluation_from(step.details["evaluation"])
@@ -242,4 +242,3 @@ def _reason(selected: rounds.Selected, model: Opinion | None) -> str:
     top = sorted(model.probabilities.items(), key=lambda pair: -pair[1])[:2]
     doubt = ", ".join(f"{name} {value:.2f}".replace("0.", ".") for name, value in top)
     return f"{reason}: {doubt}"
-

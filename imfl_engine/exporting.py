@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -14,11 +14,12 @@ from imfl_engine.events import Event, Notice, Progress
 from imfl_engine.loop.runner import Loop
 from imfl_engine.overview import read_status
 from imfl_engine.store import reports, rounds
+from imfl_engine.store.database import Connection
 from imfl_engine.types import StepKind
 from imfl_engine.views import Status
 
 
-async def export(loop: Loop, destination: Path, format: str | None) -> AsyncIterator[Event]:
+async def export(loop: Loop, destination: Path, format: str | None) -> AsyncGenerator[Event, None]:
     """Write every labelled pool item to ``destination``; complete or untouched.
 
     Raises `UsageError` for a format nobody knows or when nothing is labelled yet.
@@ -38,14 +39,17 @@ async def export(loop: Loop, destination: Path, format: str | None) -> AsyncIter
     done: asyncio.Queue[int] = asyncio.Queue()
     event_loop = asyncio.get_running_loop()
 
-    def write(con: rounds.Connection) -> ExportResult:
+    def tell(rows: int) -> None:
+        event_loop.call_soon_threadsafe(done.put_nowait, rows)
+
+    def write(con: Connection) -> ExportResult:
         return write_export(
             reports.export_rows(con, labels=classes, model_round=model_round),
             destination,
             labels=classes,
             format_name=format,
             facts=facts,
-            progress=lambda rows: event_loop.call_soon_threadsafe(done.put_nowait, rows),
+            progress=tell,
         )
 
     writing = asyncio.ensure_future(context.database.stream(write))

@@ -10,6 +10,7 @@ from imfl_engine.loop.runner import Loop
 from imfl_engine.loop.steps import next_step
 from imfl_engine.query.stopping import StopEvidence, advise
 from imfl_engine.store import items, labels, replies, reports, rounds, vectors
+from imfl_engine.store.database import Connection
 from imfl_engine.types import Interval, StepKind
 from imfl_engine.views import BudgetUse, CurvePoint, LlmTrust, RoundProgress, Status
 
@@ -73,7 +74,7 @@ class _Facts:
     costs: dict[int, float]
 
 
-def _facts(con: rounds.Connection, embedder: str) -> _Facts:
+def _facts(con: Connection, embedder: str) -> _Facts:
     return _Facts(
         opened=rounds.opened(con),
         counts=rounds.batch_counts(con),

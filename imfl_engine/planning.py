@@ -63,20 +63,14 @@ async def _sample_requests(
     if batch_is_open and round is not None:
         ids = await context.database.read(rounds.labelled_ids)
         pending = await context.database.read(lambda con: rounds.pending_llm(con, round))
-        if not await context.database.read(
-            lambda con: missing(con, embedder, [*ids, *pending])
-        ):
+        if not await context.database.read(lambda con: missing(con, embedder, [*ids, *pending])):
             return (await build_requests(context, round))[:SAMPLE]
     drawn = await context.database.read(
         lambda con: items.draw_sub_sample(con, SAMPLE, salt="estimate")
     )
     human = await context.database.read(labels.human_labels)
-    lacking = await context.database.read(
-        lambda con: missing(con, embedder, [*drawn, *human])
-    )
-    shown = (
-        [() for _ in drawn] if lacking else await demonstrations_for(context, drawn)
-    )
+    lacking = await context.database.read(lambda con: missing(con, embedder, [*drawn, *human]))
+    shown = [() for _ in drawn] if lacking else await demonstrations_for(context, drawn)
     return [
         AnnotationRequest(item, round or 0, Purpose.ANNOTATE, demonstrations)
         for item, demonstrations in zip(await context.items_of(drawn), shown, strict=True)

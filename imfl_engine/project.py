@@ -9,8 +9,9 @@ from __future__ import annotations
 import contextlib
 import os
 import uuid
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,7 +19,7 @@ from imfl_engine.errors import SettingsError, UsageError
 from imfl_engine.events import Event
 from imfl_engine.settings import Settings, replace_setting
 from imfl_engine.store import items, labels, reports, rounds
-from imfl_engine.store.database import Database
+from imfl_engine.store.database import Connection, Database
 from imfl_engine.types import Action, Item, LabelEvent, Origin, StepKind
 from imfl_engine.views import (
     CostEstimate,
@@ -137,8 +138,8 @@ class Project:
     def context(self) -> LoopContext:
         """What the loop works with."""
         if self._context is None:
-            from imfl_engine.loop.annotators import annotator_for
             from imfl_engine.compute.client import Compute
+            from imfl_engine.loop.annotators import annotator_for
             from imfl_engine.loop.context import LoopContext
 
             folder = files_folder(self.path)
@@ -224,7 +225,7 @@ class Project:
     async def find(self, word: str) -> int | None:
         """Return the id of the item a person calls ``word``: its key, or else its number."""
 
-        def look(con: items.Connection) -> int | None:
+        def look(con: Connection) -> int | None:
             item = items.by_key(con, word)
             if item is None and word.isdecimal():
                 found = items.by_ids(con, [int(word)])
@@ -233,9 +234,7 @@ class Project:
 
         return await self._database.read(look)
 
-    async def search(
-        self, wanted: ItemFilter, after: int = 0, limit: int = 100
-    ) -> list[ItemRow]:
+    async def search(self, wanted: ItemFilter, after: int = 0, limit: int = 100) -> list[ItemRow]:
         """Return the matching pool items whose ids follow ``after``."""
         return await self._database.read(
             lambda con: items.search(con, wanted, after=after, limit=limit)
@@ -271,7 +270,9 @@ class Project:
         if label not in allowed:
             shown = ", ".join(allowed[:10]) + (", …" if len(allowed) > 10 else "")
             raise UsageError(f"'{label}' is not a label of '{item.key}'.", f"Use one of: {shown}.")
-        return await self._record(item_id, Action.LABEL, label=label, seconds=seconds, origin=origin)
+        return await self._record(
+            item_id, Action.LABEL, label=label, seconds=seconds, origin=origin
+        )
 
     async def skip(
         self, item_id: int, *, seconds: float | None = None, origin: Origin = Origin.BATCH
@@ -289,22 +290,18 @@ class Project:
 
     async def accept(self, item_id: int, *, seconds: float | None = None) -> LabelEvent:
         """Keep the LLM's label after looking at it."""
-        return await self._record(
-            item_id, Action.ACCEPT, seconds=seconds, origin=Origin.REVIEW
-        )
+        return await self._record(item_id, Action.ACCEPT, seconds=seconds, origin=Origin.REVIEW)
 
     async def reject(self, item_id: int, *, seconds: float | None = None) -> LabelEvent:
         """Take an item out of the training set and the export."""
-        return await self._record(
-            item_id, Action.REJECT, seconds=seconds, origin=Origin.REVIEW
-        )
+        return await self._record(item_id, Action.REJECT, seconds=seconds, origin=Origin.REVIEW)
 
     async def accept_below(self, risk: float) -> int:
         """Keep, unseen, every unreviewed LLM label below ``risk``; one `undo` takes all back."""
         batch_id = uuid.uuid4().hex
         current = await self._current_round()
 
-        def accept(con: labels.Connection) -> int:
+        def accept(con: Connection) -> int:
             ids = reports.unreviewed_below(con, risk)
             if not ids:
                 return 0
@@ -349,13 +346,13 @@ class Project:
 
     async def advance(
         self, *, until: StepKind | None = None, gold: bool = False, rounds: int | None = None
-    ) -> AsyncIterator[Event]:
+    ) -> AsyncGenerator[Event, None]:
         """Do every step that needs no person; see `Loop.advance`."""
         async with aclosing(self.loop.advance(until=until, gold=gold, rounds=rounds)) as events:
             async for event in events:
                 yield event
 
-    async def prefetch(self) -> AsyncIterator[Event]:
+    async def prefetch(self) -> AsyncGenerator[Event, None]:
         """Embed what the next steps will need, while the person labels."""
         async with aclosing(self.loop.prefetch()) as events:
             async for event in events:
@@ -373,7 +370,7 @@ class Project:
 
     async def export(
         self, destination: Path, format: str | None = None
-    ) -> AsyncIterator[Event]:
+    ) -> AsyncGenerator[Event, None]:
         """Write the annotated set; the destination is complete or untouched."""
         from imfl_engine.exporting import export
 
@@ -381,7 +378,7 @@ class Project:
             async for event in events:
                 yield event
 
-    async def predict(self, source: Source, destination: Path) -> AsyncIterator[Event]:
+    async def predict(self, source: Source, destination: Path) -> AsyncGenerator[Event, None]:
         """Label new items with the newest model, streaming from file to file."""
         from imfl_engine.applying import predict_file
 
@@ -424,7 +421,7 @@ class Project:
         if seconds is not None:
             seconds = min(max(seconds, 0.0), LONGEST_COUNTED_SECONDS)
 
-        def write(con: labels.Connection) -> LabelEvent:
+        def write(con: Connection) -> LabelEvent:
             opened = rounds.newest_round(con)
             return labels.record(
                 con,
@@ -453,11 +450,10 @@ async def _import(
     try:
         for source in sources:
             for table in source.tables():
-                await database.write(lambda con, table=table: items.stage(con, table))
+                await database.write(partial(items.stage, table=table))
         allowed = settings.task.label_names
         counts = await database.write(lambda con: items.finish_import(con, allowed))
     except BaseException:
         await database.write(items.abandon_import)
         raise
     return ImportReport(labels_imported=0, **counts)
-

@@ -213,7 +213,13 @@ class Endpoint:
         # The address is explicit, so that only the settings decide where the key is sent.
         base_url = self.base_url or "https://api.openai.com/v1"
         return [
-            AsyncOpenAI(api_key=self._key, base_url=base_url, max_retries=0, timeout=self._timeout)
+            AsyncOpenAI(
+                api_key=self._key,
+                base_url=base_url,
+                max_retries=0,
+                timeout=self._timeout,
+                http_client=DefaultAsyncHttpxClient(verify=context),
+            )
             for _ in range(self._pools)
         ]
 

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import json
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 from imfl_engine.annotate.asking import Asker
 from imfl_engine.annotate.endpoint import Endpoint, Fault, FaultKind, Usage
@@ -141,7 +141,7 @@ class EndpointAnnotator:
         store: ReplyStore,
         *,
         limit_usd: float | None = None,
-    ) -> AsyncIterator[Annotated | Notice | Progress]:
+    ) -> AsyncGenerator[Annotated | Notice | Progress, None]:
         """See `ports.Annotator.annotate`."""
         price = await self._need_price()
         if not requests:

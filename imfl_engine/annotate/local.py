@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
@@ -76,7 +76,7 @@ class LocalAnnotator:
         store: ReplyStore,
         *,
         limit_usd: float | None = None,
-    ) -> AsyncIterator[Annotated | Notice | Progress]:
+    ) -> AsyncGenerator[Annotated | Notice | Progress, None]:
         """See `ports.Annotator.annotate`."""
         balance = await store.balance()
         started = time.monotonic()
@@ -164,7 +164,9 @@ class LocalAnnotator:
             label=label,
             annotator=self.name,
             prompt_hash=prompt_hash({"annotator": self.name, "prompt": text}, request.item),
-            confidence=float(np.exp(max(log_probabilities.values()))) if log_probabilities else None,
+            confidence=float(np.exp(max(log_probabilities.values())))
+            if log_probabilities
+            else None,
             log_probabilities=log_probabilities,
             raw=label,
             messages=text,

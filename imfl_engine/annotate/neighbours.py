@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -79,7 +79,7 @@ class Neighbours:
         store: ReplyStore,
         *,
         limit_usd: float | None = None,
-    ) -> AsyncIterator[Annotated | Notice | Progress]:
+    ) -> AsyncGenerator[Annotated | Notice | Progress, None]:
         """See `ports.Annotator.annotate`."""
         balance = await store.balance()
         start = time.monotonic()

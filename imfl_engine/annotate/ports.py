@@ -15,7 +15,7 @@ The life of one paid request (a *charge*)::
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -217,7 +217,7 @@ class Annotator(Protocol):
         store: ReplyStore,
         *,
         limit_usd: float | None = None,
-    ) -> AsyncIterator[Annotated | Notice | Progress]:
+    ) -> AsyncGenerator[Annotated | Notice | Progress, None]:
         """Label ``requests`` in any order; every event's reply is on disk before it is yielded.
 
         One `Annotated` for each request, whatever became of it. When the next request could cross

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import replace
 
 from imfl_engine.annotate.item import ItemAsker, Known
@@ -61,7 +61,7 @@ class Run:
         self._recently: set[str] = set()
         self._error: Exception | None = None
 
-    async def events(self) -> AsyncIterator[Annotated]:
+    async def events(self) -> AsyncGenerator[Annotated, None]:
         """One event for each reply, after it is on disk; raises what ended the run early."""
         self._tasks = [asyncio.create_task(self._feed())]
         self._tasks += [asyncio.create_task(self._work()) for _ in range(self._workers)]

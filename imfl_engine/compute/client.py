@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import os
 import shutil
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -150,7 +150,7 @@ class Compute:
 
     async def embed(
         self, texts: Sequence[str], *, embedder: str = "minilm"
-    ) -> AsyncIterator[Progress | VectorChunk]:
+    ) -> AsyncGenerator[Progress | VectorChunk, None]:
         """Embed ``texts``; chunks come in any order, each vector once."""
         async with contextlib.aclosing(
             self._stream("embed", texts=texts, embedder=embedder)
@@ -158,7 +158,7 @@ class Compute:
             async for event in events:
                 yield event
 
-    async def train(self, job: TrainingJob) -> AsyncIterator[TrainingEvent]:
+    async def train(self, job: TrainingJob) -> AsyncGenerator[TrainingEvent, None]:
         """Fine-tune; the last event is `ModelReady`, sent when the checkpoint is on disk.
 
         Raises `ModelError`, `OutOfMemory`, `StorageError` (disk full) or `ComputeCrashed`; whatever
@@ -175,7 +175,7 @@ class Compute:
         *,
         features: FloatArray | None = None,
         job: JobKind = "score",
-    ) -> AsyncIterator[Progress | ProbabilityChunk]:
+    ) -> AsyncGenerator[Progress | ProbabilityChunk, None]:
         """Class probabilities of ``inputs`` by the checkpoint in ``folder``, in any order.
 
         ``features`` (n, d) are the inputs' stored embeddings, used by *probe* checkpoints.
@@ -194,7 +194,7 @@ class Compute:
         *,
         calibrate: bool = True,
         context_tokens: int | None = None,
-    ) -> AsyncIterator[Progress | Notice | LabelScores]:
+    ) -> AsyncGenerator[Progress | Notice | LabelScores, None]:
         """Score each prompt's labels by a causal language model (a folder, GGUF file or hub id).
 
         ``calibrate`` subtracts each label's mean log-probability over the batch (batch calibration,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 from imfl_engine.annotate.retrieval import retrieve
@@ -71,7 +71,7 @@ async def demonstrations_for(
 
 async def annotate(
     context: LoopContext, round: int, details: dict[str, str]
-) -> AsyncIterator[Event]:
+) -> AsyncGenerator[Event, None]:
     """Ask the annotator about everything that is open; every reply is on disk before its event.
 
     The hard stop in money ends the step, not the loop: what was bought is trained on, and

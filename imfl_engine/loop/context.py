@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,9 +69,7 @@ class LoopContext:
 
     async def newest_model(self) -> tuple[int, Path] | None:
         """Return the newest round whose model is trained and still on disk."""
-        done = await self.database.read(
-            lambda con: rounds.completed(con, kind=StepKind.TRAIN)
-        )
+        done = await self.database.read(lambda con: rounds.completed(con, kind=StepKind.TRAIN))
         for step in reversed(done):
             folder = self.model_folder(step.round)
             if folder.is_dir():
@@ -84,7 +83,7 @@ class LoopContext:
         most = await self.database.read(items.most_options)
         return tuple(option_letter(index) for index in range(most))
 
-    async def embed(self, ids: Sequence[int]) -> AsyncIterator[Event]:
+    async def embed(self, ids: Sequence[int]) -> AsyncGenerator[Event, None]:
         """Embed those of ``ids`` that have no vector yet; every slice is committed as it is done."""
         embedder = self.settings.embedder
         async with self._embedding:
@@ -92,7 +91,7 @@ class LoopContext:
             done = len(ids) - len(wanted)
             for start in range(0, len(wanted), EMBED_SLICE):
                 part = wanted[start : start + EMBED_SLICE]
-                found = await self.database.read(lambda con, part=part: items.by_ids(con, part))
+                found = await self.database.read(partial(items.by_ids, ids=part))
                 texts = [item_text(item) for item in found]
                 matrix: np.ndarray | None = None
                 async with aclosing(self.compute.embed(texts, embedder=embedder)) as events:
@@ -106,9 +105,7 @@ class LoopContext:
                             yield _within(event, done + start, len(ids))
                 if matrix is not None:
                     await self.database.write(
-                        lambda con, part=part, matrix=matrix: vectors.add(
-                            con, embedder, part, matrix
-                        )
+                        partial(vectors.add, embedder=embedder, ids=part, vectors=matrix)
                     )
 
     async def vectors_of(self, ids: Sequence[int]) -> NDArray[np.float32]:
@@ -138,4 +135,3 @@ def item_text(item: Item) -> str:
 def model_input(item: Item) -> ModelInput:
     """Return an item as the target reads it."""
     return ModelInput(item.text, item.context, item.options)
-

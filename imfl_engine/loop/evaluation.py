@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ PREDICT_SLICE = 4096
 """Items sent to the compute process at once, so that a large test set is never held whole."""
 
 
-async def evaluate(context: LoopContext, round: int) -> AsyncIterator[Event]:
+async def evaluate(context: LoopContext, round: int) -> AsyncGenerator[Event, None]:
     """Score what must be scored with the round's model and record how good it is."""
     model = await context.newest_model()
     details: dict[str, Any] = {}
@@ -50,7 +51,7 @@ async def evaluate(context: LoopContext, round: int) -> AsyncIterator[Event]:
 
 async def predict_items(
     context: LoopContext, round: int, ids: Sequence[int]
-) -> AsyncIterator[Event]:
+) -> AsyncGenerator[Event, None]:
     """Store the round's model's probabilities for ``ids``, a slice at a time."""
     folder = context.model_folder(round)
     is_probe = context.settings.training.target == "probe"
@@ -67,19 +68,17 @@ async def predict_items(
                 folder, [model_input(item) for item in found], features=features, job="evaluate"
             )
         ) as events:
-            async for event in events:
-                if isinstance(event, ProbabilityChunk):
+            async for answer in events:
+                if isinstance(answer, ProbabilityChunk):
                     if matrix is None:
-                        width = event.probabilities.shape[1]
+                        width = answer.probabilities.shape[1]
                         matrix = np.zeros((len(part), width), dtype=np.float32)
-                    matrix[event.indices] = event.probabilities
-                elif isinstance(event, Progress):
-                    yield Progress("evaluate", start + event.done, len(ids), event.unit)
+                    matrix[answer.indices] = answer.probabilities
+                else:
+                    yield Progress("evaluate", start + answer.done, len(ids), answer.unit)
         if matrix is not None:
             await context.database.write(
-                lambda con, part=part, matrix=matrix: vectors.replace_predictions(
-                    con, round, part, matrix
-                )
+                partial(vectors.replace_predictions, round=round, ids=part, probabilities=matrix)
             )
 
 
@@ -131,9 +130,7 @@ async def _agreement(context: LoopContext, round: int) -> float | None:
     """Return Cohen's kappa of this model and the one before it on the stop set."""
     stop_set = await context.database.read(lambda con: rounds.sub_sample(con, STOP_SET_ROUND))
     now = await context.database.read(lambda con: vectors.predictions(con, round, stop_set))
-    before = await context.database.read(
-        lambda con: vectors.predictions(con, round - 1, stop_set)
-    )
+    before = await context.database.read(lambda con: vectors.predictions(con, round - 1, stop_set))
     both = [item_id for item_id in stop_set if item_id in now and item_id in before]
     if not both:
         return None

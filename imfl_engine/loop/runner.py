@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from imfl_engine.events import Event, StepFinished, StepStarted
@@ -26,17 +26,23 @@ class Loop:
     async def state(self) -> LoopState:
         """Read from the store what `next_step` decides on."""
         settings = self.context.settings
-        opened, counts, completed, unlabelled, labelled, money, minutes = (
-            await self.context.database.read(
-                lambda con: (
-                    rounds.opened(con),
-                    rounds.batch_counts(con),
-                    rounds.completed(con),
-                    rounds.unlabelled_left(con),
-                    rounds.labelled_in_all(con),
-                    replies.balance(con).committed,
-                    labels.minutes_spent(con),
-                )
+        (
+            opened,
+            counts,
+            completed,
+            unlabelled,
+            labelled,
+            money,
+            minutes,
+        ) = await self.context.database.read(
+            lambda con: (
+                rounds.opened(con),
+                rounds.batch_counts(con),
+                rounds.completed(con),
+                rounds.unlabelled_left(con),
+                rounds.labelled_in_all(con),
+                replies.balance(con).committed,
+                labels.minutes_spent(con),
             )
         )
         plan = self.plan()
@@ -96,7 +102,7 @@ class Loop:
 
     async def advance(
         self, *, until: StepKind | None = None, gold: bool = False, rounds: int | None = None
-    ) -> AsyncIterator[Event]:
+    ) -> AsyncGenerator[Event, None]:
         """Do every step that needs no person, one after the other.
 
         Stops when the person has to label (unless ``gold`` answers from the gold column), after the
@@ -119,7 +125,7 @@ class Loop:
                 if until is step.kind or (rounds is not None and finished >= rounds):
                     return
 
-    async def prefetch(self) -> AsyncIterator[Event]:
+    async def prefetch(self) -> AsyncGenerator[Event, None]:
         """Embed what the next steps will need, while the person labels."""
         state = await self.state()
         if state.round is None:
@@ -134,14 +140,12 @@ class Loop:
                 async for event in events:
                     yield event
 
-    async def _do(self, step: Step, state: LoopState) -> AsyncIterator[Event]:
+    async def _do(self, step: Step, state: LoopState) -> AsyncGenerator[Event, None]:
         context, round_ = self.context, step.round
         started = time.monotonic()
         match step.kind:
             case StepKind.START:
-                await sampling.start(
-                    context, round_, RoundSizes(state.next_human, state.next_llm)
-                )
+                await sampling.start(context, round_, RoundSizes(state.next_human, state.next_llm))
                 return
             case StepKind.SELECT:
                 await sampling.select(context, round_)
@@ -170,7 +174,7 @@ class Loop:
                 lambda con: rounds.complete(con, round_, step.kind, seconds)
             )
 
-    async def _annotate(self, round: int) -> AsyncIterator[Event]:
+    async def _annotate(self, round: int) -> AsyncGenerator[Event, None]:
         started = time.monotonic()
         # Corrections made in review are demonstrations too, and may lack a vector.
         async for event in self.context.embed(await self._labelled_ids()):
@@ -184,7 +188,7 @@ class Loop:
             lambda con: rounds.complete(con, round, StepKind.ANNOTATE, seconds, details)
         )
 
-    async def _train(self, round: int) -> AsyncIterator[Event]:
+    async def _train(self, round: int) -> AsyncGenerator[Event, None]:
         async for event in self.context.embed(await self._labelled_ids()):
             yield event
         async with aclosing(training.train(self.context, round)) as events:

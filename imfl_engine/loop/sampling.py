@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 import numpy as np
@@ -14,6 +14,7 @@ from imfl_engine.events import Event, Progress
 from imfl_engine.loop.context import LoopContext, model_input
 from imfl_engine.loop.steps import RoundSizes
 from imfl_engine.store import items, rounds, vectors
+from imfl_engine.store.database import Connection
 from imfl_engine.types import StepKind
 
 SAMPLE_FACTOR = 10
@@ -39,9 +40,7 @@ async def start(context: LoopContext, round: int, sizes: RoundSizes) -> None:
     """Open the round and draw its sub-sample of the pool."""
     size = sub_sample_size(context, round, sizes)
     salt = f"{context.settings.seed}:{round}"
-    drawn = await context.database.read(
-        lambda con: items.draw_sub_sample(con, size, salt=salt)
-    )
+    drawn = await context.database.read(lambda con: items.draw_sub_sample(con, size, salt=salt))
     stop_set: list[int] = []
     if not await context.database.read(lambda con: rounds.sub_sample(con, STOP_SET_ROUND)):
         pool = await context.database.read(lambda con: items.count(con, "pool"))
@@ -51,7 +50,7 @@ async def start(context: LoopContext, round: int, sizes: RoundSizes) -> None:
             lambda con: items.draw_sub_sample(con, wanted, salt=stop_salt)
         )
 
-    def save(con: rounds.Connection) -> None:
+    def save(con: Connection) -> None:
         rounds.open_round(con, rounds.OpenedRound(round, sizes.human, sizes.llm), drawn)
         if stop_set:
             rounds.add_sub_sample(con, STOP_SET_ROUND, stop_set)
@@ -67,16 +66,14 @@ async def upcoming_sample(context: LoopContext, round: int, sizes: RoundSizes) -
     return await context.database.read(lambda con: items.draw_sub_sample(con, size, salt=salt))
 
 
-async def score(context: LoopContext, round: int) -> AsyncIterator[Event]:
+async def score(context: LoopContext, round: int) -> AsyncGenerator[Event, None]:
     """Let last round's model score the sub-sample; without a model there is nothing to do."""
     model = await context.newest_model()
     if model is None:
         return
     model_round, folder = model
     sample = await context.database.read(lambda con: rounds.sub_sample(con, round))
-    known = await context.database.read(
-        lambda con: vectors.predictions(con, model_round, sample)
-    )
+    known = await context.database.read(lambda con: vectors.predictions(con, model_round, sample))
     wanted = [item_id for item_id in sample if item_id not in known]
     if not wanted:
         return
@@ -111,7 +108,7 @@ async def select(context: LoopContext, round: int) -> None:
     else:
         chosen = await _query(context, round, sample, opened)
 
-    def save(con: rounds.Connection) -> None:
+    def save(con: Connection) -> None:
         rounds.add_selections(con, chosen)
         rounds.complete(con, round, StepKind.SELECT)
 
@@ -150,9 +147,7 @@ async def _query(
     model = await context.newest_model()
     probabilities = None
     if model is not None and sample:
-        known = await context.database.read(
-            lambda con: vectors.predictions(con, model[0], sample)
-        )
+        known = await context.database.read(lambda con: vectors.predictions(con, model[0], sample))
         if all(item_id in known for item_id in sample):
             probabilities = np.stack([known[item_id] for item_id in sample])
     matrix = await context.vectors_of(sample) if sample else None

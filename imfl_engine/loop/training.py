@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from imfl_engine.events import Event, ModelReady, Notice
 from imfl_engine.label_model import Evidence, LabelModel, TrainingSet
 from imfl_engine.loop.context import LoopContext, model_input
 from imfl_engine.store import items, labels, replies, rounds, vectors
+from imfl_engine.store.database import Connection
 from imfl_engine.types import Purpose, StepKind
 
 _REVIEWED = ("accept",)
@@ -88,9 +90,7 @@ async def _earlier_predictions(
             by_round.setdefault(selected.round, []).append(selected.item_id)
     for round_, members in by_round.items():
         found = await context.database.read(
-            lambda con, round_=round_, members=members: vectors.predictions(
-                con, round_ - 1, members
-            )
+            partial(vectors.predictions, round=round_ - 1, ids=members)
         )
         for item_id, probabilities in found.items():
             matrix[row_of[item_id]] = probabilities
@@ -106,7 +106,7 @@ async def _option_counts(
     return np.asarray([len(item.options) for item in found], dtype=np.int64)
 
 
-async def train(context: LoopContext, round: int) -> AsyncIterator[Event]:
+async def train(context: LoopContext, round: int) -> AsyncGenerator[Event, None]:
     """Fit the label model, build the training set and fine-tune the target on it."""
     settings = context.settings
     gathered = await gather(context)
@@ -151,7 +151,9 @@ async def train(context: LoopContext, round: int) -> AsyncIterator[Event]:
 
 async def _without_measured_items(context: LoopContext, built: TrainingSet) -> TrainingSet:
     """Leave the control slice out when the model has nothing else to be measured on."""
-    tested = await context.database.read(lambda con: items.ids_of_split(con, "test", with_gold=True))
+    tested = await context.database.read(
+        lambda con: items.ids_of_split(con, "test", with_gold=True)
+    )
     if tested:
         return built
     control = await context.database.read(rounds.control_ids)
@@ -227,7 +229,7 @@ async def _complete(
 ) -> None:
     details = details | summary(gathered, fitted)
 
-    def save(con: rounds.Connection) -> None:
+    def save(con: Connection) -> None:
         if fitted is not None:
             vectors.replace_posteriors(
                 con,

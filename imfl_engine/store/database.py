@@ -58,7 +58,9 @@ class Database:
         or `StorageError`; the file is unchanged in each case.
         """
         if path.is_dir():
-            raise UsageError(f"{path} is a folder, not a project file.", "Name a .db file inside it.")
+            raise UsageError(
+                f"{path} is a folder, not a project file.", "Name a .db file inside it."
+            )
         if not path.exists():
             raise UsageError(
                 f"There is no project at {path}.",
@@ -244,7 +246,9 @@ def _connect(path: Path) -> Connection:
                 "Close it there, or wait until it has finished, then try again.",
             ) from error
         if "not a valid DuckDB" in text:
-            raise NotAProject(f"{path} is not an imfl-tui project.", "Choose another file.") from error
+            raise NotAProject(
+                f"{path} is not an imfl-tui project.", "Choose another file."
+            ) from error
         raise StorageError(
             f"{path} cannot be opened: {first_line(text)}", "Check the path and its permissions."
         ) from error

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 _COLUMNS = "item_id, key, text, context, options, gold, split, meta"
 
 
-
 def begin_import(con: Connection) -> None:
     """Make the empty staging table of an import; what is staged is invisible until `finish_import`."""
     con.execute("DROP TABLE IF EXISTS incoming")

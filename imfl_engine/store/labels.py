@@ -8,9 +8,7 @@ from typing import Any
 from imfl_engine.store.database import Connection
 from imfl_engine.types import Action, LabelEvent, Origin
 
-_COLUMNS = (
-    "event_id, item_id, action, label, round, origin, annotator, seconds, comment, undoes, created_at"
-)
+_COLUMNS = "event_id, item_id, action, label, round, origin, annotator, seconds, comment, undoes, created_at"
 
 
 def record(

@@ -9,7 +9,10 @@ import duckdb
 from imfl_engine.errors import NewerSchema, NotAProject
 
 FIRST = """
-CREATE TABLE settings_log (settings JSON NOT NULL, created_at TIMESTAMP NOT NULL DEFAULT (now() AT TIME ZONE 'UTC'));
+CREATE TABLE settings_log (
+    settings JSON NOT NULL,
+    created_at TIMESTAMP NOT NULL DEFAULT (now() AT TIME ZONE 'UTC')
+);
 
 CREATE TABLE items (
     item_id BIGINT NOT NULL,
