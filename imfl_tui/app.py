@@ -90,6 +90,7 @@ class ImflApp(App[int]):
         self._project = project
         self._preferences_file = preferences_file or preferences_path()
         self._start_jobs = start_jobs
+        self._owns_project = False
         self._state = Jobs()
         self._workers_by_job: dict[str, Worker[None]] = {}
         self._resume = asyncio.Event()
@@ -129,8 +130,8 @@ class ImflApp(App[int]):
             self.call_after_refresh(self._begin)
 
     async def open_created(self, project: Project) -> None:
-        """Go on with a project the set-up has made."""
-        self._project = project
+        """Go on with a project the set-up has made; the app closes it when it ends."""
+        self._project, self._owns_project = project, True
         await self.switch_mode("home")
         await self._begin()
 
@@ -140,6 +141,11 @@ class ImflApp(App[int]):
         await self.refresh_status()
         if self._start_jobs and self.status and self.is_free_to_go_on(self.status):
             self.start_rounds()
+
+    async def on_unmount(self) -> None:
+        """Release a project that the set-up made; another one belongs to who opened it."""
+        if self._owns_project and self._project is not None:
+            await self._project.close()
 
     async def action_quit(self) -> None:
         """Leave; asks only when a running job would be cut short."""
@@ -444,8 +450,8 @@ async def run_app_async(path: Path) -> int:
     try:
         result = await app.run_async()
     finally:
-        if app.has_project:
-            await app.project.close()
+        if project is not None:
+            await project.close()
     return result if result is not None else (app.return_code or 0)
 
 

@@ -334,7 +334,9 @@ class LabelScreen(ImflScreen):
             ItemFace(
                 item.item.text,
                 item.item.context,
-                "a random draw, to measure model and LLM" if item.control else item.reason,
+                "a random draw: it measures model and LLM"
+                if item.control
+                else f"picked because {item.reason}" if item.reason else "",
                 self._folded,
                 item.model,
                 item.llm,
@@ -473,7 +475,10 @@ class LabelScreen(ImflScreen):
             self._show_end()
 
     def status_changed(self, status: Status) -> None:
-        """A new batch may be ready."""
+        """A new batch may be ready, or the first figures have come."""
+        if status.step.kind is StepKind.LABEL and status.step.total != self._total:
+            self._set_progress()
+            self.show_header()
         if self._batch.current is None and not self._fetching:
             self._show_end()
 

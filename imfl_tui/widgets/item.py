@@ -77,7 +77,7 @@ def _remarks(face: ItemFace) -> list[list[tuple[str, str]]]:
                 name = one_line(opinion.label, 40)
                 remarks.append([(f"{who} says ", "dim"), (name, style), (sure, "dim")])
     if face.reason:
-        remarks.append([(f"picked because {one_line(face.reason, 300)}", "dim")])
+        remarks.append([(one_line(face.reason, 300), "dim")])
     if face.flagged:
         remarks.append([("⚑ flagged", "warn")])
     if face.comment:

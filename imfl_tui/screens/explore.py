@@ -1,0 +1,446 @@
+"""Explore: search and filter all items, open one, relabel it.
+
+Rows come from the database a page at a time, by the id after the last one seen, so that a million
+items cost what the visible ones cost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import ClassVar, Literal, get_args
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
+from textual.widgets import Input
+
+from imfl_engine.types import Origin, option_letter
+from imfl_engine.views import ItemDetail, ItemFilter, ItemRow
+from imfl_tui.keymap import LabelKey, assign_label_keys, option_keys
+from imfl_tui.screens.base import HOME, ImflScreen
+from imfl_tui.screens.dialogs import Ask, Picker, Reader
+from imfl_tui.screens.review import item_parts, opinion_line
+from imfl_tui.spans import Line, Span, line
+from imfl_tui.text import cells, one_line, pad, plural, safe_text, thousands, wrap
+from imfl_tui.widgets.canvas import Text
+from imfl_tui.widgets.labels import Labels
+from imfl_tui.widgets.rows import Rows
+
+PAGE_SIZE = 200
+MOST_ROWS = 5_000
+"""Rows kept in memory; whoever needs more narrows the search."""
+DEBOUNCE = 0.12
+Source = Literal["human", "llm", "llm_reviewed", "model", "unlabelled"]
+SOURCE_WORDS: dict[str | None, str] = {
+    None: "any source",
+    "human": "by you",
+    "llm": "by the LLM",
+    "llm_reviewed": "by the LLM, reviewed",
+    "model": "by the model",
+    "unlabelled": "unlabelled",
+}
+
+
+class ExploreScreen(ImflScreen):
+    """All items."""
+
+    CSS_PATH = "explore.tcss"
+    PAGE = "explore"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("slash", "search", "Search", id="explore.search", tooltip="Search the texts"),
+        Binding("l", "filter_label", "Label", id="explore.label", tooltip="Only one label"),
+        Binding("s", "filter_source", "Source", id="explore.source", tooltip="Only from one source"),
+        Binding("r", "filter_round", "Round", id="explore.round", tooltip="Only of one round"),
+        Binding("d", "filter_disagreement", "Disagreement", id="explore.disagreement",
+                tooltip="Only where label and model differ"),
+        Binding("f", "filter_flagged", "Flagged", id="explore.flagged", tooltip="Only flagged items"),
+        Binding("c", "clear", "Clear", id="explore.clear", tooltip="Show all items again"),
+        Binding("enter,o", "open", "Open", id="explore.open", tooltip="The item in full"),
+        Binding("p", "pick", "Relabel", id="explore.pick", tooltip="Relabel by name; digits work too"),
+        Binding("n", "note", "Note", id="explore.note", show=False, tooltip="Write a comment"),
+        Binding("u,backspace", "undo", "Undo", id="explore.undo", tooltip="Undo your last action"),
+        Binding("j,down", "move(1)", "Down", id="explore.down", show=False, tooltip="Next row"),
+        Binding("k,up", "move(-1)", "Up", id="explore.up", show=False, tooltip="Row before"),
+        Binding("pagedown", "page(1)", "Page down", id="explore.page_down", show=False),
+        Binding("pageup", "page(-1)", "Page up", id="explore.page_up", show=False),
+        Binding("home", "first", "First", id="explore.first", show=False),
+        Binding("escape", "leave", "Home", id="explore.leave", tooltip="Leave the field, then home"),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._filter = ItemFilter()
+        self._rows: list[ItemRow] = []
+        self._complete = False
+        self._count: int | None = None
+        self._loading = False
+        self._detail: ItemDetail | None = None
+        self._keys: tuple[LabelKey, ...] = ()
+        self._by_key: dict[str, str] = {}
+
+    def body(self) -> ComposeResult:
+        """Search, filters, rows, item."""
+        yield Input(placeholder="/ search the texts", id="search", select_on_focus=False)
+        yield Text(id="filters")
+        with Horizontal(id="split"):
+            yield Rows(title="items", id="rows")
+            yield Text(title="item", id="detail", classes="panel")
+        yield Labels(id="labels")
+
+    def on_mount(self) -> None:
+        """Prepare the keys: digits only, letters are commands here."""
+        super().on_mount()
+        reserved = set("abcdefghijklmnopqrstuvwxyz")
+        specs = [(s.name, "", s.description) for s in self.project.settings.task.labels]
+        self._schema = assign_label_keys(specs, reserved)
+        self._use_keys(self._schema)
+
+    def _use_keys(self, keys: tuple[LabelKey, ...]) -> None:
+        self._keys = keys
+        self._by_key = {key.key: key.label for key in keys if key.key}
+
+    async def on_screen_resume(self) -> None:
+        """Fetch anew: labels may have changed."""
+        super().on_screen_resume()
+        await self._load(fresh=True)
+
+    def place(self) -> Line | str:
+        """How many items match."""
+        if self._count is None:
+            return "explore"
+        return line(f"{plural(self._count, 'item')} ", ("match" if self._filtered else "in the pool", "dim"))
+
+    @property
+    def _filtered(self) -> bool:
+        return self._filter != ItemFilter()
+
+    # ------------------------------------------------------------------ fetching
+
+    def _look(self, changed: ItemFilter) -> None:
+        if changed == self._filter:
+            return
+        self._filter = changed
+        self._show_filters()
+        self.run_worker(self._search(), group="search", exclusive=True, exit_on_error=False)
+
+    async def _search(self) -> None:
+        await asyncio.sleep(DEBOUNCE)
+        self._loading = False
+        await self._load(fresh=True, top=True)
+
+    async def _load(self, *, fresh: bool = False, top: bool = False) -> None:
+        if self._loading:
+            return
+        self._loading = True
+        try:
+            wanted = self._filter
+            after = 0 if fresh or not self._rows else self._rows[-1].item_id
+            limit = PAGE_SIZE
+            if fresh and not top:
+                limit = max(min(len(self._rows), MOST_ROWS), PAGE_SIZE)
+            rows = await self.attempt(lambda: self.project.search(wanted, after, limit))
+            if rows is None or wanted != self._filter:
+                return
+            self._rows = rows if fresh else [*self._rows, *rows]
+            self._complete = len(rows) < limit
+            self._show_rows(cursor=0 if top else None)
+        finally:
+            self._loading = False
+        if fresh:
+            self._show_item()
+            self.run_worker(self._recount(), group="count", exclusive=True, exit_on_error=False)
+
+    async def _recount(self) -> None:
+        wanted = self._filter
+        count = await self.project.count(wanted)
+        if wanted == self._filter:
+            self._count = count
+            self.show_header()
+            self._show_filters()
+
+    # ------------------------------------------------------------------ showing
+
+    def _show_rows(self, cursor: int | None = None) -> None:
+        size = max((cells(one_line(row.label or "", 14)) for row in self._rows[:300]), default=5)
+        self._label_size = min(max(size, 5), 14)
+        empty = [line(""), line(("No item matches.", "strong")), line(("c", "key"), (" shows all again", "dim"))]
+        self.query_one(Rows).show(len(self._rows), self._row, empty=empty, cursor=cursor)
+
+    def _row(self, index: int, width: int) -> Line:
+        return explore_row(self._rows[index], width, self._label_size)
+
+    def _show_filters(self) -> None:
+        self.query_one("#filters", Text).show([filter_line(self._filter)])
+
+    @property
+    def _current(self) -> ItemRow | None:
+        cursor = self.query_one(Rows).cursor
+        return self._rows[cursor] if cursor < len(self._rows) else None
+
+    @on(Rows.Moved)
+    async def _moved(self, event: Rows.Moved) -> None:
+        near_end = event.index > len(self._rows) - 40
+        if near_end and not self._complete and len(self._rows) < MOST_ROWS:
+            await self._load()
+        self._show_item()
+
+    def _show_item(self) -> None:
+        row, panel = self._current, self.query_one("#detail", Text)
+        if row is None:
+            panel.show([])
+            self.query_one(Labels).show(())
+            return
+        detail = self._detail
+        width = max(panel.size.width, 20)
+        if detail is None or detail.item.item_id != row.item_id:
+            panel.show([line(text) for text in wrap(safe_text(row.text, newlines=True), width)])
+            self.run_worker(
+                self._fetch(row.item_id), group="detail", exclusive=True, exit_on_error=False
+            )
+            return
+        if detail.item.options:
+            letters = [option_letter(n) for n in range(len(detail.item.options))]
+            self._use_keys(option_keys(detail.item.options, letters))
+        elif self._keys is not self._schema:
+            self._use_keys(self._schema)
+        panel.show(explore_detail(detail, width))
+        self.query_one(Labels).show(
+            self._keys, options=bool(detail.item.options), chosen=detail.label
+        )
+
+    async def _fetch(self, item_id: int) -> None:
+        await asyncio.sleep(0.03)
+        self._detail = await self.project.detail(item_id)
+        row = self._current
+        if row is not None and row.item_id == item_id:
+            self._show_item()
+
+    def on_resize(self) -> None:
+        """Wrap the item anew."""
+        self._show_filters()
+        if self._rows:
+            self._show_item()
+
+    # ------------------------------------------------------------------ searching
+
+    def action_search(self) -> None:
+        """Type into the search field."""
+        self.query_one(Input).focus()
+
+    @on(Input.Changed)
+    def _typed(self, event: Input.Changed) -> None:
+        self._look(replace(self._filter, text=event.value.strip()))
+
+    @on(Input.Submitted)
+    def _entered(self) -> None:
+        self.set_focus(None)
+
+    async def action_leave(self) -> None:
+        """Leave the search field; outside it, go home."""
+        if self.focused is not None:
+            self.set_focus(None)
+        else:
+            await self.imfl.action_go("home")
+
+    def action_filter_label(self) -> None:
+        """Only items with one label."""
+        labels = list(self.imfl.status.labels) if self.imfl.status else []
+        labels = labels or sorted({row.label for row in self._rows if row.label})
+
+        def choose(label: str | None) -> None:
+            if label is not None:
+                self._look(replace(self._filter, label=label))
+
+        self.app.push_screen(Picker("Show only which label?", labels), choose)
+
+    def action_filter_source(self) -> None:
+        """The next source."""
+        sources: list[Source | None] = [None, *get_args(Source)]
+        following = sources[(sources.index(self._filter.source) + 1) % len(sources)]
+        self._look(replace(self._filter, source=following))
+
+    def action_filter_round(self) -> None:
+        """The next round."""
+        newest = self.imfl.status.step.round if self.imfl.status else 0
+        current = self._filter.round
+        following = 0 if current is None else current + 1
+        self._look(replace(self._filter, round=following if following <= newest else None))
+
+    def action_filter_disagreement(self) -> None:
+        """Only where label and model differ."""
+        self._look(replace(self._filter, disagreement=not self._filter.disagreement))
+
+    def action_filter_flagged(self) -> None:
+        """Only flagged items."""
+        self._look(replace(self._filter, flagged=not self._filter.flagged))
+
+    def action_clear(self) -> None:
+        """No filter."""
+        self.query_one(Input).value = ""
+        self._look(ItemFilter())
+
+    # ------------------------------------------------------------------ the item
+
+    async def on_key(self, event: events.Key) -> None:
+        """A digit relabels."""
+        if self.focused is not None:
+            return
+        label = self._by_key.get(event.character or event.key)
+        if label is not None and self._current is not None:
+            event.stop()
+            event.prevent_default()
+            await self.action_give(label)
+
+    async def action_give(self, label: str) -> None:
+        """Give the item this label."""
+        row = self._current
+        if row is None:
+            return
+        if await self.attempt(
+            lambda: self.project.label(row.item_id, label, origin=Origin.EXPLORE)
+        ):
+            index = self.query_one(Rows).cursor
+            self._rows[index] = replace(row, label=label, source="human")
+            self._detail = None
+            self._show_rows()
+            self._show_item()
+            self.imfl.refresh_status_soon()
+
+    def action_pick(self) -> None:
+        """Relabel by name."""
+
+        async def give(label: str | None) -> None:
+            if label is not None:
+                await self.action_give(label)
+
+        names = [key.label for key in self._keys]
+        words = {key.label: key.description for key in self._keys}
+        self.app.push_screen(Picker("Which label is right?", names, words=words), give)
+
+    async def action_undo(self) -> None:
+        """Undo the last action."""
+        event = await self.attempt(self.project.undo)
+        words = f"Undid your last action, on item {event.item_id}." if event else "Nothing to undo."
+        self.notify(words, timeout=3)
+        self._detail = None
+        await self._load(fresh=True)
+        self.imfl.refresh_status_soon()
+
+    async def action_open(self) -> None:
+        """Show the item in full."""
+        row = self._current
+        detail = await self.attempt(lambda: self.project.detail(row.item_id)) if row else None
+        if detail is not None:
+            self.app.push_screen(Reader(f"Item {detail.item.key}", item_parts(detail)))
+
+    def action_note(self) -> None:
+        """Write a comment on the item."""
+        row = self._current
+        if row is None:
+            return
+
+        async def save(text: str | None) -> None:
+            if text is not None and await self.attempt(lambda: self.project.note(row.item_id, text)):
+                self._detail = None
+                self._show_item()
+
+        comment = self._detail.comment if self._detail else None
+        self.app.push_screen(Ask("Note on this item", comment or ""), save)
+
+    # ------------------------------------------------------------------ moving
+
+    def action_move(self, step: int) -> None:
+        """Move the cursor."""
+        self.query_one(Rows).move(step)
+
+    def action_page(self, step: int) -> None:
+        """Move by a page."""
+        rows = self.query_one(Rows)
+        rows.move(step * rows.page)
+
+    def action_first(self) -> None:
+        """The first row."""
+        self.query_one(Rows).move_to(0)
+
+
+SOURCE_MARKS = {
+    "human": ("█", "human"),
+    "llm": ("▒", "llm"),
+    "llm_reviewed": ("▓", "llm"),
+    "model": ("░", "model"),
+}
+
+
+def explore_row(row: ItemRow, width: int, label_size: int = 12) -> Line:
+    """Source mark, label, text; ``≠`` where the model says otherwise."""
+    mark, style = SOURCE_MARKS.get(row.source or "", ("·", "dim"))
+    differs = row.label is not None and row.model_label is not None and row.label != row.model_label
+    head = [
+        Span(f"{mark} ", style),
+        Span(pad(one_line(row.label or "—", label_size), label_size + 1), "" if row.label else "dim"),
+        Span("≠ " if differs else "  ", "bad"),
+    ]
+    room = width - label_size - 5
+    if width >= 90:
+        number = "" if row.round is None else f"r{row.round}"
+        head.append(Span(pad(number, 4), "dim"))
+        room -= 4
+    return [*head, Span(one_line(row.text, max(room, 4)))]
+
+
+def filter_line(wanted: ItemFilter) -> Line:
+    """What is shown, in words; an active filter stands out."""
+    parts: list[tuple[str, bool]] = [
+        (f"label {one_line(wanted.label, 24)}" if wanted.label else "any label", bool(wanted.label)),
+        (SOURCE_WORDS[wanted.source], wanted.source is not None),
+        (f"round {wanted.round}" if wanted.round is not None else "any round", wanted.round is not None),
+    ]
+    if wanted.disagreement:
+        parts.append(("≠ model differs", True))
+    if wanted.flagged:
+        parts.append(("⚑ flagged", True))
+    spans: list[Span] = [Span("  ")]
+    for words, active in parts:
+        if len(spans) > 1:
+            spans.append(Span(" · ", "dim"))
+        spans.append(Span(words, "accent" if active else "dim"))
+    return [
+        *spans, Span("    "), Span("█", "human"), Span(" you ", "dim"), Span("▒", "llm"),
+        Span(" LLM ", "dim"), Span("▓", "llm"), Span(" reviewed ", "dim"), Span("·", "dim"),
+        Span(" none", "dim"),
+    ]
+
+
+def explore_detail(detail: ItemDetail, width: int) -> list[Line]:
+    """The item with everything known about it."""
+    lines: list[Line] = []
+    text = safe_text(detail.item.text, newlines=True).strip("\n") or "(empty text)"
+    lines.extend(line((part, "strong")) for part in wrap(text, width))
+    if detail.item.context:
+        context = wrap(safe_text(detail.item.context, 4_000, newlines=True), width)
+        lines.extend([line(""), *(line(part) for part in context[:6])])
+        if len(context) > 6:
+            lines.append(line((f"… {len(context) - 6} more lines · ", "dim"), ("enter", "key")))
+    lines.append(line(""))
+    source = SOURCE_WORDS.get(detail.source or "unlabelled", detail.source or "")
+    label = one_line(detail.label, 30) if detail.label else "—"
+    lines.append(line((pad("label", 9), "dim"), (label, "strong"), (f"  {source}", "dim")))
+    lines.append(opinion_line("LLM", detail.llm, "llm"))
+    lines.append(opinion_line("model", detail.model, "model"))
+    facts = [f"key {one_line(detail.item.key, 30)}"]
+    if detail.round is not None:
+        facts.append(f"round {detail.round}")
+    if detail.control:
+        facts.append("control slice")
+    if detail.item.gold:
+        facts.append(f"gold {one_line(detail.item.gold, 20)}")
+    lines.append(line((" · ".join(facts), "dim")))
+    if detail.history:
+        lines.append(line((f"{thousands(len(detail.history))} entries in its history · ", "dim"), ("enter", "key")))
+    if detail.flagged:
+        lines.append(line(("⚑ flagged", "warn")))
+    if detail.comment:
+        lines.append(line(("✎ ", "warn"), one_line(detail.comment, 200)))
+    return lines

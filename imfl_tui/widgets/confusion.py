@@ -1,0 +1,82 @@
+"""The confusion matrix: truth down, prediction across, shade beside every number."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from imfl_tui.spans import Line, Span, line
+from imfl_tui.text import cells, one_line, pad, thousands
+from imfl_tui.widgets.canvas import Canvas
+
+SHADES = " ░▒▓█"
+
+
+def confusion_lines(
+    labels: Sequence[str], counts: Sequence[Sequence[int]], width: int, height: int
+) -> list[Line]:
+    """A matrix when it fits; else the pairs that are confused most, with their counts.
+
+    Each cell is a count and a shade for its share of the row; the diagonal is what is right.
+    """
+    if not labels:
+        return [line(("Nothing measured yet.", "dim"))]
+    name = min(max(cells(one_line(label, 14)) for label in labels), 14)
+    digits = max(len(thousands(max((n for row in counts for n in row), default=0))), 2)
+    size = max(digits + 2, min(name, 9)) + 1
+    if name + 2 + size * len(labels) > width or len(labels) + 1 > height:
+        return confused_pairs(labels, counts, height, width)
+    head: list[Span] = [Span(pad("truth \\ said", name + 2) if name >= 10 else " " * (name + 2), "dim")]
+    head.extend(Span(pad(one_line(label, size - 1), size, "right"), "dim") for label in labels)
+    lines: list[Line] = [head]
+    for i, label in enumerate(labels):
+        total = max(sum(counts[i]), 1)
+        row: list[Span] = [Span(pad(one_line(label, name), name + 2))]
+        for j, count in enumerate(counts[i]):
+            share = count / total
+            shade = SHADES[min(round(share * 4 + (0.49 if count else 0)), 4)]
+            style = "good" if i == j else "bad" if share >= 0.2 else "dim"
+            row.append(Span(pad(thousands(count), size - 2, "right"), style))
+            row.append(Span(f" {shade}", style))
+        lines.append(row)
+    return lines
+
+
+def confused_pairs(
+    labels: Sequence[str], counts: Sequence[Sequence[int]], height: int, width: int
+) -> list[Line]:
+    """``truth → said  times of how many``, most frequent first."""
+    pairs = [
+        (counts[i][j], i, j)
+        for i in range(len(labels))
+        for j in range(len(labels))
+        if i != j and counts[i][j]
+    ]
+    pairs.sort(key=lambda pair: (-pair[0], pair[1], pair[2]))
+    if not pairs:
+        return [line(("No mistake was made.", "good"))]
+    room = max((width - 18) // 2, 8)
+    lines: list[Line] = [line(("confused most", "dim"))]
+    for count, i, j in pairs[: max(height - 1, 1)]:
+        names = f"{one_line(labels[i], room)} → {one_line(labels[j], room)}"
+        lines.append(
+            line(pad(names, max(width - 13, 10)), (f"{count:>4}", "bad"), (f" of {sum(counts[i]):<5}", "dim"))
+        )
+    return lines
+
+
+class Confusion(Canvas):
+    """The matrix on Results."""
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(title="confusion · truth down, prediction across", id=id, classes="panel")
+        self._labels: Sequence[str] = ()
+        self._counts: Sequence[Sequence[int]] = ()
+
+    def show(self, labels: Sequence[str], counts: Sequence[Sequence[int]]) -> None:
+        """Show these counts."""
+        self._labels, self._counts = labels, counts
+        self.redraw()
+
+    def build(self, width: int, height: int) -> Sequence[Line]:
+        """The matrix or the pairs."""
+        return confusion_lines(self._labels, self._counts, width, height)

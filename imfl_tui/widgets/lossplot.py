@@ -1,0 +1,83 @@
+"""The loss of a training run as a curve, with the validation measurements on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from imfl_tui.jobs import TrainingRun
+from imfl_tui.spans import Line, line
+from imfl_tui.text import fraction, thousands
+from imfl_tui.widgets.canvas import Canvas
+from imfl_tui.widgets.raster import Raster, nice_ticks
+
+AXIS = 6
+
+
+def loss_lines(run: TrainingRun | None, width: int, height: int) -> list[Line]:
+    """Training loss as a line, validation loss as ``◆`` with its accuracy beside the last one."""
+    if run is None or not run.losses:
+        return [line(("No training step yet.", "dim"))]
+    plot_height = max(height - 1, 3)
+    values = [loss for _, loss in run.losses] + [loss for _, loss, _ in run.validation]
+    low, high = min(0.0, *values), max(values) * 1.05 or 1.0
+    last_step = max(run.last.total if run.last else 0, run.losses[-1][0], 1)
+    plot = Raster(width, plot_height)
+    room = max(width - AXIS - 1, 1)
+
+    def x(step: int) -> float:
+        return AXIS * 2 + (room * 2 - 1) * step / last_step
+
+    def y(loss: float) -> float:
+        return (high - loss) / (high - low) * (plot_height * 4 - 1)
+
+    for row in range(plot_height):
+        plot.put(AXIS - 1, row, "│", "rule")
+    for tick in nice_ticks(low, high, max(plot_height // 2, 2)):
+        row = round((high - tick) / (high - low) * (plot_height - 1))
+        plot.put(0, row, f"{tick:>4.2g}"[:4].rjust(4), "dim")
+        plot.put(AXIS - 1, row, "┤", "rule")
+    points = thinned(run.losses, room * 2)
+    for (s0, l0), (s1, l1) in zip(points, points[1:], strict=False):
+        plot.stroke(round(x(s0)), round(y(l0)), round(x(s1)), round(y(l1)), "accent")
+    if len(points) == 1:
+        plot.dot(round(x(points[0][0])), round(y(points[0][1])), "accent")
+    for number, (step, loss, accuracy) in enumerate(run.validation):
+        column, row = round(x(step)) // 2, round(y(loss)) // 4
+        plot.put(column, row, "◆", "human")
+        if number == len(run.validation) - 1:
+            words = f" {fraction(accuracy)} right"
+            start = column + 1 if column + 1 + len(words) <= width else column - len(words)
+            plot.put(start, max(row - 1, 0), words, "human")
+    axis = Raster(width, 1)
+    axis.put(AXIS, 0, "─" * (width - AXIS), "rule")
+    axis.put(0, 0, "step", "dim")
+    for share in (0.25, 0.5, 0.75, 1.0):
+        text = f" {thousands(last_step * share)} "
+        axis.put(min(round(x(round(last_step * share))) // 2, width) - len(text) + 1, 0, text, "dim")
+    return [*plot.rows(), *axis.rows()]
+
+
+def thinned(points: Sequence[tuple[int, float]], most: int) -> list[tuple[int, float]]:
+    """At most ``most`` points: neighbours are averaged, so that no spike is invented or lost."""
+    if len(points) <= most:
+        return list(points)
+    size = -(-len(points) // max(most, 1))
+    groups = [points[n : n + size] for n in range(0, len(points), size)]
+    return [(group[-1][0], sum(loss for _, loss in group) / len(group)) for group in groups]
+
+
+class LossPlot(Canvas):
+    """The plot on Train."""
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(title="loss   ◆ validation", id=id, classes="panel")
+        self._run: TrainingRun | None = None
+
+    def show(self, run: TrainingRun | None) -> None:
+        """Show this run."""
+        self._run = run
+        self.redraw()
+
+    def build(self, width: int, height: int) -> Sequence[Line]:
+        """The plot."""
+        return loss_lines(self._run, width, height)
