@@ -142,6 +142,26 @@ def by_key(con: Connection, key: str) -> Item | None:
     return _item(row) if row else None
 
 
+def find_by_key(con: Connection, keys: Sequence[str]) -> dict[str, int]:
+    """Return the item ids of ``keys``; unknown keys are left out."""
+    rows = con.execute(
+        "SELECT key, min(item_id) FROM items WHERE key IN (SELECT unnest(?::VARCHAR[])) "
+        "GROUP BY key ORDER BY key",
+        [list(keys)],
+    ).fetchall()
+    return {row[0]: int(row[1]) for row in rows}
+
+
+def find_by_content(con: Connection, hashes: Sequence[str]) -> dict[str, int]:
+    """Return the item ids of content hashes; unknown ones are left out."""
+    rows = con.execute(
+        "SELECT content_hash, min(item_id) FROM items "
+        "WHERE content_hash IN (SELECT unnest(?::VARCHAR[])) GROUP BY content_hash ORDER BY 1",
+        [list(hashes)],
+    ).fetchall()
+    return {row[0]: int(row[1]) for row in rows}
+
+
 def most_options(con: Connection) -> int:
     """Return the greatest number of options an item has."""
     row = con.execute("SELECT coalesce(max(len(options)), 0) FROM items").fetchone()

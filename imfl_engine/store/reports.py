@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from imfl_engine.store.database import Connection
 from imfl_engine.views import LabelCount, ReviewRow
@@ -245,13 +245,3 @@ def export_rows(
         params=[-1 if model_round is None else model_round, list(labels), list(labels)],
     ).to_arrow_reader(batch_size)
     yield from reader
-
-
-def find_by_key(con: Connection, keys: Sequence[str]) -> dict[str, int]:
-    """Return the item ids of ``keys``; unknown keys are left out."""
-    rows: list[tuple[Any, ...]] = con.execute(
-        "SELECT key, min(item_id) FROM items WHERE key IN (SELECT unnest(?::VARCHAR[])) "
-        "GROUP BY key ORDER BY key",
-        [list(keys)],
-    ).fetchall()
-    return {row[0]: int(row[1]) for row in rows}

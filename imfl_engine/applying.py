@@ -1,0 +1,128 @@
+"""The newest model put to use: on new files, on labelled files, and saved for other software."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from imfl_engine.compute.wire import ModelInput, ProbabilityChunk
+from imfl_engine.data.model_card import model_card
+from imfl_engine.data.predicting import open_predictions
+from imfl_engine.data.reading import Source
+from imfl_engine.errors import DataError, UsageError
+from imfl_engine.events import Event, Progress
+from imfl_engine.loop.context import LoopContext
+from imfl_engine.loop.runner import Loop
+from imfl_engine.metrics import evaluate
+from imfl_engine.overview import read_status
+from imfl_engine.views import Evaluation
+
+Probabilities = np.ndarray[Any, np.dtype[np.float32]]
+
+
+async def newest_model(context: LoopContext) -> tuple[int, Path]:
+    """Return the newest model. Raises `UsageError` while there is none."""
+    model = await context.newest_model()
+    if model is None:
+        raise UsageError(
+            f"{context.database.path} has no trained model yet.",
+            "Label the first batch and train with `imfl-tui run`.",
+        )
+    return model
+
+
+async def predict_file(
+    context: LoopContext, source: Source, destination: Path
+) -> AsyncGenerator[Event, None]:
+    """Write every row of ``source`` with the model's label and probabilities, a batch at a time.
+
+    The destination appears when it is complete; memory is that of one batch.
+    """
+    _, folder = await newest_model(context)
+    classes = await context.class_names()
+    done = 0
+    batches = source.rows()
+    with open_predictions(destination, source, classes) as writer:
+        while (batch := await asyncio.to_thread(next, batches, None)) is not None:
+            inputs = [
+                ModelInput(row["text"], row["context"], tuple(row["options"]))
+                for row in batch.items.select(["text", "context", "options"]).to_pylist()
+            ]
+            probabilities = await _predict(context, folder, inputs, len(classes))
+            await asyncio.to_thread(writer.write, batch, probabilities)
+            done += len(inputs)
+            total = max(done, round(done / max(source.share, 1e-6)))
+            yield Progress("predict", done, total, "items")
+
+
+async def evaluate_file(context: LoopContext, source: Source) -> Evaluation:
+    """Measure the newest model on a labelled file; rows without a known label are left out.
+
+    Raises `DataError` when no row has a label of the schema.
+    """
+    model_round, folder = await newest_model(context)
+    classes = await context.class_names()
+    index = {name: position for position, name in enumerate(classes)}
+    truth: list[int] = []
+    predicted: list[Probabilities] = []
+    batches = source.batches()
+    while (batch := await asyncio.to_thread(next, batches, None)) is not None:
+        known = [item for item in batch if item.label in index]
+        if known:
+            truth += [index[item.label or ""] for item in known]
+            inputs = [ModelInput(item.text, item.context, item.options) for item in known]
+            predicted.append(await _predict(context, folder, inputs, len(classes)))
+    if not truth:
+        raise DataError(
+            "No row of the data has a label of this project.",
+            f"The labels are {', '.join(classes[:10])}; name their column with --label.",
+        )
+    return evaluate(
+        np.asarray(truth, dtype=np.int64),
+        np.concatenate(predicted).astype(np.float64),
+        classes,
+        scope="data",
+        round_number=model_round,
+    )
+
+
+async def _predict(
+    context: LoopContext, folder: Path, inputs: Sequence[ModelInput], classes: int
+) -> Probabilities:
+    matrix = np.zeros((len(inputs), classes), dtype=np.float32)
+    async with aclosing(context.compute.predict(folder, inputs, job="predict")) as events:
+        async for event in events:
+            if isinstance(event, ProbabilityChunk):
+                width = min(classes, event.probabilities.shape[1])
+                matrix[event.indices, :width] = event.probabilities[:, :width]
+    return matrix
+
+
+async def save_model(loop: Loop, destination: Path) -> str:
+    """Save the newest model for other software; returns a sentence that says how to load it.
+
+    Raises `UsageError` when there is no model or the folder holds something else.
+    """
+    context = loop.context
+    _, folder = await newest_model(context)
+    if destination.exists() and (not destination.is_dir() or any(destination.iterdir())):
+        raise UsageError(f"{destination} is not an empty folder.", "Name a new folder.")
+    existed = destination.is_dir()
+    status = await read_status(loop)
+    try:
+        saved = await context.compute.save(
+            folder, destination, model_card(status, context.settings)
+        )
+    except BaseException:
+        if not existed:
+            shutil.rmtree(destination, ignore_errors=True)
+        raise
+    if saved.loads_with == "transformers":
+        return f'Load it with transformers.pipeline("text-classification", "{destination}").'
+    return f"Load it with sentence-transformers; {destination / 'README.md'} shows how."
