@@ -63,7 +63,7 @@ def _smooth(counts: Floats, soft: Floats, shares: Floats, strength: float) -> Fl
     return np.asarray(matrix / matrix.sum(axis=1, keepdims=True))
 
 
-def scalar_log_likelihood(rows: Evidence, truth: Labels) -> Floats:
+def scalar_log_likelihood(rows: Evidence, truth: Labels, classes: int) -> Floats:
     """Return ``log P(llm | y)`` (n, C) of an annotator with one accuracy for all options.
 
     The accuracy is that on the pairs with a weak prior of 0.6; errors fall evenly on the item's
@@ -72,7 +72,6 @@ def scalar_log_likelihood(rows: Evidence, truth: Labels) -> Floats:
     assert rows.option_counts is not None
     said = rows.llm >= 0
     pairs = said & (truth >= 0)
-    classes = int(rows.option_counts.max(initial=1))
     right = float((rows.llm[pairs] == truth[pairs]).sum())
     accuracy = min(0.99, (right + 3.0) / (int(pairs.sum()) + 5.0))
     others = np.maximum(rows.option_counts - 1, 1)

@@ -41,7 +41,8 @@ def softmax(logits: Floats) -> Floats:
 
 
 class Design:
-    """Vectors, weights and penalty of a fit, with what can be computed before the targets are known.
+    """Vectors, weights and penalty of a fit, with what can be computed before the targets are
+    known.
 
     Refitting with other targets (as expectation-maximisation does) reuses it. ``vectors`` (n, d),
     ``weights`` (n,), n > 0.
@@ -100,8 +101,8 @@ def fit_head(
 ) -> Head:
     """Minimise ``sum(w CE(target, softmax)) / sum(w) + l2/2 |W|^2`` (the bias is not penalised).
 
-    ``vectors`` (n, d), ``targets`` (n, C) rows summing to 1, ``weights`` (n,). With no rows the head
-    knows nothing: every class is as likely.
+    ``vectors`` (n, d), ``targets`` (n, C) rows summing to 1, ``weights`` (n,). With no rows the
+    head knows nothing: every class is as likely.
     """
     n, d = np.shape(vectors)
     if n == 0:

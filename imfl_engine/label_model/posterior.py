@@ -124,7 +124,7 @@ def _update_posterior(
     likelihood = np.zeros((n, classes))
     if said.any():
         if rows.option_counts is not None:
-            likelihood = scalar_log_likelihood(rows, state.truth)
+            likelihood = scalar_log_likelihood(rows, state.truth, classes)
             state.confusion = np.zeros((0, 0))
         else:
             state.confusion, likelihood = estimate_confusion(

@@ -1,0 +1,40 @@
+"""Stop advice says why."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from imfl_engine.query import StopEvidence, advise, cohen_kappa
+from imfl_engine.types import Interval
+
+
+def test_kappa_is_one_for_equal_and_zero_for_independent_labels():
+    rng = np.random.default_rng(0)
+    a, b = rng.integers(3, size=20_000), rng.integers(3, size=20_000)
+    assert cohen_kappa(a, a) == 1.0
+    assert cohen_kappa(a, b) == pytest.approx(0.0, abs=0.02)
+    assert cohen_kappa(np.zeros(5, int), np.zeros(5, int)) == 1.0
+
+
+def test_a_spent_budget_stops():
+    assert advise(StopEvidence()).action == "stop"
+
+
+def test_money_that_does_not_reach_for_another_round_stops():
+    advice = advise(StopEvidence(human_left=9, money_left=0.5, cost_of_next_round=0.9))
+    assert advice.action == "stop"
+    assert "$0.90" in advice.reason
+
+
+def test_models_that_agree_twice_stop_and_once_do_not():
+    assert advise(StopEvidence(human_left=9, kappas=(0.7, 0.97, 0.98))).action == "stop"
+    assert advise(StopEvidence(human_left=9, kappas=(0.7, 0.8, 0.98))).action == "continue"
+
+
+def test_a_growing_curve_goes_on_and_a_certain_fall_stops():
+    def point(value):
+        return Interval(value, value - 0.01, value + 0.01, 1000)
+
+    assert advise(StopEvidence(human_left=9, curve=(point(0.6), point(0.7)))).action == "continue"
+    assert advise(StopEvidence(human_left=9, curve=(point(0.7), point(0.6)))).action == "stop"
