@@ -64,7 +64,7 @@ class ImflApp(App[int]):
     MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = registry.modes()
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+p", "command_palette", "Palette", id="app.palette", tooltip="All commands"),
-        Binding("question_mark", "help", "Help", id="app.help", tooltip="Help for this screen"),
+        Binding("question_mark,f1", "help", "Help", id="app.help", tooltip="Help for this screen"),
         Binding("q", "quit", "Quit", show=False, id="app.quit", tooltip="Leave; asks if a job runs"),
         Binding("ctrl+q", "quit", "Quit", show=False, system=True, priority=True),
     ]
@@ -117,6 +117,11 @@ class ImflApp(App[int]):
     def has_project(self) -> bool:
         """Whether a project is open; False during the set-up."""
         return self._project is not None
+
+    @property
+    def preferences_folder(self) -> Path:
+        """Where the person's settings and drafts lie."""
+        return self._preferences_file.parent
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Our own colour names, for every theme."""

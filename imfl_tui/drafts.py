@@ -1,0 +1,292 @@
+"""The set-up's answers: what they mean, what they would cost, and keeping them for next time.
+
+Nothing here draws anything. A draft is plain text fields as a person typed them; `plan_settings`
+turns it into settings or says what is wrong.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections import Counter
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from imfl_engine.errors import DataError, SettingsError, UsageError
+from imfl_engine.settings import Settings, parse_settings
+from imfl_engine.types import AnnotationRequest, Item, Purpose
+from imfl_engine.views import CostEstimate
+
+if TYPE_CHECKING:
+    from imfl_engine.data.reading import Source
+
+NONE = "—"
+"""What a choice shows for “no column”."""
+SECONDS_PER_LABEL = 8.0
+PRICED_ITEMS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """Every field of the set-up, as typed."""
+
+    data: str = ""
+    test: str = "0.2"
+    text: str = ""
+    context: str = NONE
+    options: str = NONE
+    label: str = NONE
+    identity: str = NONE
+    labels: str = ""
+    guidelines: str = ""
+    annotator: str = "neighbours"
+    model: str = ""
+    base_url: str = ""
+    price: str = ""
+    target: str = "minilm"
+    human: str = "200"
+    llm: str = "800"
+    rounds: str = "5"
+    money: str = "5.00"
+    minutes: str = ""
+
+
+def draft_path(folder: Path, project: Path) -> Path:
+    """Where the draft of a project lies."""
+    digest = hashlib.sha256(str(project.resolve()).encode()).hexdigest()[:16]
+    return folder / "drafts" / f"{digest}.json"
+
+
+def load_draft(path: Path) -> Draft | None:
+    """The kept answers; None when there are none that can be read."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    if not isinstance(values, dict):
+        return None
+    known = {f.name for f in fields(Draft)}
+    return Draft(**{k: v for k, v in values.items() if k in known and isinstance(v, str)})
+
+
+def save_draft(path: Path, draft: Draft) -> None:
+    """Keep the answers; a disk that refuses loses only the convenience."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text(json.dumps(asdict(draft)), encoding="utf-8")
+        temporary.replace(path)
+    except OSError:
+        return
+
+
+def forget_draft(path: Path) -> None:
+    """The project is made; its draft is not needed any more."""
+    path.unlink(missing_ok=True)
+
+
+def open_data(draft: Draft, *, guess: bool = False) -> list[Source]:
+    """The pool and, where a test file is named, the test set. Reads a preview of each.
+
+    With ``guess`` the columns are found anew. Raises `UsageError` and `DataError`.
+    """
+    from imfl_engine.data.guess import Columns
+    from imfl_engine.data.reading import open_source
+
+    if not draft.data.strip():
+        raise UsageError("No file is named.", "Write the path of a csv, jsonl, parquet or txt file.")
+    share, test_file = parse_test(draft.test)
+    columns = Columns() if guess else columns_of(draft)
+    pool = open_source(expand(draft.data), columns, test_fraction=share)
+    if test_file is None:
+        return [pool]
+    found = replace(pool.columns, id=None, context=pool.columns.context or None)
+    return [pool, open_source(expand(test_file), found, split="test")]
+
+
+def expand(name: str) -> str:
+    """A typed path with ``~`` written out; ``hf:`` names stay."""
+    name = name.strip()
+    return name if name.startswith("hf:") else str(Path(name).expanduser())
+
+
+def parse_test(text: str) -> tuple[float, str | None]:
+    """The share of items to hold out, or a test file; both empty when there is no test set."""
+    text = text.strip()
+    if not text or text == "0":
+        return 0.0, None
+    try:
+        share = float(text.replace(",", "."))
+    except ValueError:
+        return 0.0, text
+    if not 0 < share < 1:
+        raise UsageError(f"{text} is no share of the items.", "Write for example 0.2, or a file.")
+    return share, None
+
+
+def columns_of(draft: Draft) -> Any:
+    """The chosen columns; ``""`` where there is none."""
+    from imfl_engine.data.guess import Columns
+
+    def chosen(value: str) -> str:
+        return "" if value in (NONE, "") else value
+
+    return Columns(
+        draft.text or None,
+        chosen(draft.context),
+        chosen(draft.options),
+        chosen(draft.label),
+        chosen(draft.identity),
+    )
+
+
+def with_columns(draft: Draft, source: Source) -> Draft:
+    """The draft with the columns the source settled on."""
+    found = source.columns
+    return replace(
+        draft,
+        text=found.text or "",
+        context=found.context or NONE,
+        options=found.options or NONE,
+        label=found.label or NONE,
+        identity=found.id or NONE,
+    )
+
+
+def suggested_labels(counts: Counter[str]) -> str:
+    """The label names found in the data, as the field shows them."""
+    from imfl_engine.data.guess import guess_labels
+
+    return ", ".join(guess_labels(counts))
+
+
+def label_names(text: str) -> tuple[str, ...]:
+    """The names in a comma-separated field, each once."""
+    return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+
+
+def read_guidelines(name: str) -> str:
+    """The text of a guidelines file; empty when none is named."""
+    if not name.strip():
+        return ""
+    path = Path(expand(name))
+    try:
+        return path.read_text(encoding="utf-8-sig").strip()
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8.", "Save the guidelines as UTF-8.") from error
+    except OSError as error:
+        raise UsageError(
+            f"The guidelines {path} cannot be read: {error.strerror}.", "Check the path."
+        ) from error
+
+
+def plan_settings(draft: Draft) -> Settings:
+    """The settings that the answers mean. Raises `SettingsError` with every wrong field."""
+    problems: list[str] = []
+
+    def number(name: str, text: str, kind: type[int] | type[float]) -> Any:
+        text = text.strip().lstrip("$")
+        if not text:
+            return None
+        try:
+            return kind(text.replace(",", ".") if kind is float else text.replace(",", ""))
+        except ValueError:
+            problems.append(f"{name}: '{text}' is no number")
+            return None
+
+    price = [number("price", part, float) for part in draft.price.split()]
+    if price and len(price) != 2:
+        problems.append("price: write two numbers, dollars per million tokens in and out")
+    budget = {
+        "human": number("your labels", draft.human, int),
+        "llm": number("LLM labels", draft.llm, int),
+        "rounds": number("rounds", draft.rounds, int),
+        "money_usd": number("money", draft.money, float),
+        "minutes": number("minutes", draft.minutes, float),
+    }
+    multiple = draft.options not in (NONE, "")
+    spec = draft.annotator
+    if spec in ("openai", "local"):
+        if not draft.model.strip():
+            problems.append(f"model: name the model that {spec} should use")
+        spec = f"{spec}:{draft.model.strip() or '?'}"
+    if problems:
+        raise SettingsError(f"Some answers cannot be used: {'; '.join(problems)}.", "Correct them.")
+    annotator: dict[str, Any] = {"spec": spec, "base_url": draft.base_url.strip() or None}
+    if len(price) == 2:
+        annotator.update(price_input=price[0], price_output=price[1])
+    return parse_settings(
+        {
+            "task": {
+                "kind": "multiple-choice" if multiple else "classification",
+                "labels": [] if multiple else [{"name": n} for n in label_names(draft.labels)],
+                "guidelines": read_guidelines(draft.guidelines),
+            },
+            "budget": {key: value for key, value in budget.items() if value is not None},
+            "annotator": annotator,
+            "training": {"target": draft.target.strip() or "minilm"},
+        }
+    )
+
+
+def priced_requests(settings: Settings, source: Source) -> list[AnnotationRequest]:
+    """Requests for the first items of the data, to count real tokens; without examples yet."""
+    from imfl_engine.data.values import as_options, as_text
+
+    columns = source.columns
+    requests = []
+    for number, row in enumerate(source.preview(PRICED_ITEMS), start=1):
+        options = as_options(row[columns.options])[1] if columns.options else ()
+        item = Item(
+            number,
+            str(number),
+            as_text(row.get(columns.text or "")) or "",
+            as_text(row.get(columns.context)) or None if columns.context else None,
+            tuple(options),
+        )
+        requests.append(AnnotationRequest(item, 1, Purpose.ANNOTATE))
+    return requests
+
+
+async def plan_price(settings: Settings, source: Source) -> CostEstimate:
+    """What the whole plan will cost: all LLM labels and the calibration, from low to high.
+
+    Prompts get examples only once there are labels, so the upper end counts each prompt with as
+    many examples as will be shown.
+    """
+    minutes = settings.budget.human * SECONDS_PER_LABEL / 60
+    calls = settings.budget.llm + (settings.budget.human if settings.annotator.calibrate else 0)
+    if settings.annotator.kind != "openai" or not settings.budget.llm:
+        return CostEstimate(0, 0, 0, 0, 0, 0.0, 0.0, minutes, True, "costs no money")
+    from imfl_engine.annotate.build import build_annotator
+
+    def measure() -> CostEstimate:
+        annotator = build_annotator(settings)
+        assert annotator is not None
+        return annotator.estimate(priced_requests(settings, source), calls=calls)
+
+    found = await asyncio.to_thread(measure)
+    shots = 1 + settings.retrieval.shots
+    return replace(
+        found,
+        money_high=None if found.money_high is None else found.money_high * shots,
+        input_tokens_high=found.input_tokens_high * shots,
+        minutes_of_person=minutes,
+    )
+
+
+async def test_annotator(settings: Settings) -> list[str]:
+    """Ask the endpoint one short question. Raises `AnnotatorError`; returns what to know."""
+    from imfl_engine.annotate.build import build_annotator
+
+    if settings.annotator.kind != "openai":
+        return []
+    annotator = build_annotator(settings)
+    if annotator is None:
+        return []
+    try:
+        return [notice.text for notice in await annotator.check()]
+    finally:
+        await annotator.close()

@@ -1,0 +1,515 @@
+"""Set-up: from a file to a project in six short steps, everything guessed and shown first."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.widget import Widget
+from textual.widgets import Input
+
+from imfl_engine.errors import ImflError
+from imfl_engine.views import CostEstimate
+from imfl_tui import drafts
+from imfl_tui.drafts import NONE, Draft
+from imfl_tui.screens.base import ImflScreen
+from imfl_tui.spans import Line, Span, line
+from imfl_tui.text import (
+    duration,
+    money_range,
+    one_line,
+    pad,
+    plural,
+    safe_text,
+    thousands,
+    wrap,
+)
+from imfl_tui.widgets.canvas import Text
+from imfl_tui.widgets.choice import Choice
+
+if TYPE_CHECKING:
+    from imfl_engine.data.reading import Source
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A question: the draft's field, its name, a word of help, and its values if it has few."""
+
+    name: str
+    words: str
+    help: str = ""
+    values: tuple[str, ...] = ()
+    is_column: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A page of the set-up."""
+
+    title: str
+    words: str
+    fields: tuple[Field, ...]
+
+
+STEPS = (
+    Step("data", "Which texts?", (
+        Field("data", "file", "csv, tsv, jsonl, json, parquet, txt, or hf:owner/name"),
+        Field("test", "test set", "a share to hold out, or a file; empty for none"),
+    )),
+    Step("columns", "What is in the columns?", (
+        Field("text", "text", "what is labelled", is_column=True),
+        Field("context", "context", "what is read along with it", is_column=True),
+        Field("options", "options", "an item's own answers: multiple choice", is_column=True),
+        Field("label", "label", "the right answer, if the file has it", is_column=True),
+        Field("identity", "id", "your own identifier", is_column=True),
+    )),
+    Step("labels", "Which labels?", (
+        Field("labels", "labels", "separated by commas; the order gives the keys 1, 2, 3"),
+        Field("guidelines", "guidelines", "a text file you and the LLM label by; may be empty"),
+    )),
+    Step("annotator", "Who labels the rest, and what is trained?", (
+        Field("annotator", "annotator", "neighbours needs no key and no network",
+              ("neighbours", "openai", "local", "none")),
+        Field("model", "model", "for openai and local"),
+        Field("base_url", "address", "of an OpenAI-compatible server; empty for OpenAI"),
+        Field("price", "price", "dollars per million tokens in and out; empty: looked up"),
+        Field("target", "target", "the small model: probe takes seconds, minilm minutes",
+              ("minilm", "probe")),
+    )),
+    Step("budget", "What may it cost?", (
+        Field("human", "your labels"),
+        Field("llm", "LLM labels"),
+        Field("rounds", "rounds"),
+        Field("money", "money, $", "hard stop; empty for no limit"),
+        Field("minutes", "your minutes", "hard stop; empty for no limit"),
+    )),
+    Step("create", "Ready?", ()),
+)  # fmt: skip
+
+
+class SetupScreen(ImflScreen):
+    """The wizard."""
+
+    CSS_PATH = "setup.tcss"
+    PAGE = "setup"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "next", "Next", id="setup.next", tooltip="Go on with these answers"),
+        Binding("escape", "back", "Back", id="setup.back", tooltip="The step before; leaves at last"),
+        Binding("down", "app.focus_next", "Field", id="setup.down", tooltip="Next field"),
+        Binding("up", "app.focus_previous", "Up", id="setup.up", show=False, tooltip="Field before"),
+        Binding("ctrl+t", "test", "Test annotator", id="setup.test", tooltip="Ask it one question"),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._draft = Draft()
+        self._step = 0
+        self._sources: list[Source] = []
+        self._counts: Counter[str] = Counter()
+        self._price: CostEstimate | None = None
+        self._tested: tuple[str, str] | None = None
+        self._busy = ""
+
+    def body(self) -> ComposeResult:
+        """Steps on top, fields, what is known below."""
+        yield Text(id="steps")
+        yield Vertical(id="fields")
+        yield Text(id="hint")
+        yield Text(title="preview", id="facts", classes="panel")
+        yield Text(id="problem")
+
+    async def on_mount(self) -> None:
+        """Take kept answers up again."""
+        super().on_mount()
+        folder = self.imfl.preferences_folder
+        self._draft_file = drafts.draft_path(folder, self.imfl.path)
+        kept = drafts.load_draft(self._draft_file)
+        if kept is not None:
+            self._draft = kept
+            self.notify("Your earlier answers are here again.", timeout=4)
+        await self._show_step()
+
+    def place(self) -> Line | str:
+        """Which step."""
+        return f"new project · step {self._step + 1} of {len(STEPS)}"
+
+    # ------------------------------------------------------------------ showing
+
+    async def _show_step(self) -> None:
+        step = STEPS[self._step]
+        holder = self.query_one("#fields", Vertical)
+        await holder.remove_children()
+        await holder.mount_all([self._field(field) for field in step.fields])
+        self.query_one("#steps", Text).show(step_lines(self._step))
+        self.show_header()
+        self._say("")
+        self._show_facts()
+        self.query_one("#hint", Text).show([])
+        first = next(iter(holder.query("Input, Choice")), None)
+        self.set_focus(first if isinstance(first, Widget) else None)
+
+    def _field(self, field: Field) -> Widget:
+        value = getattr(self._draft, field.name)
+        name = Text(classes="name")
+        name.show([line((field.words, "strong"))])
+        values = field.values
+        if field.is_column and self._sources:
+            names = self._sources[0].column_names
+            values = tuple(names) if field.name == "text" else (NONE, *names)
+        editor: Widget = (
+            Choice(values, value, id=f"f-{field.name}")
+            if values
+            else Input(value, id=f"f-{field.name}", compact=True, select_on_focus=False)
+        )
+        return Horizontal(name, editor, classes="field")
+
+    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
+        """Say what the field under the cursor is for."""
+        name = (event.widget.id or "").removeprefix("f-")
+        for field in STEPS[self._step].fields:
+            if field.name == name:
+                change = "← → choose · " if isinstance(event.widget, Choice) else ""
+                self.query_one("#hint", Text).show([line((f"  {change}{field.help}", "dim"))])
+
+    def _show_facts(self) -> None:
+        panel = self.query_one("#facts", Text)
+        width = max((panel.size.width or self.size.width - 4), 20)
+        title, lines = "", []
+        step = STEPS[self._step].title
+        if step in ("data", "columns"):
+            title = "the first rows" if self._sources else "what happens"
+            lines = (
+                preview_lines(self._sources[0], self._draft, width)
+                if self._sources
+                else welcome_lines(self.imfl.path.name, width)
+            )
+        elif step == "labels":
+            title, lines = "labels found in the data", label_lines(self._counts, width)
+        elif step == "annotator":
+            title, lines = "annotator", annotator_lines(self._draft, self._tested, width)
+        elif step == "budget":
+            title, lines = "what the plan costs", price_lines(self._draft, self._price, width)
+        else:
+            title, lines = "the project", summary_lines(self._draft, self._price, self.imfl.path.name)
+        panel.set_title(title)
+        panel.show(lines)
+
+    def _say(self, words: str, style: str = "warn", hint: str = "") -> None:
+        lines: list[Line] = []
+        if words:
+            width = max(self.size.width - 4, 20)
+            mark = "✗ " if style == "bad" else "▸ "
+            rows = wrap(safe_text(words, 600), width)
+            lines = [line((" " + (mark if n == 0 else "  "), style), row) for n, row in enumerate(rows)]
+            lines.extend(line(("   " + row, "dim")) for row in wrap(safe_text(hint, 400), width) if hint)
+        self.query_one("#problem", Text).show(lines)
+
+    def on_resize(self) -> None:
+        """Wrap the panels anew."""
+        if self.is_mounted and self.query("#facts"):
+            self._show_facts()
+
+    # ------------------------------------------------------------------ answers
+
+    @on(Input.Changed)
+    def _typed(self, event: Input.Changed) -> None:
+        self._answer(event.input.id, event.value)
+
+    @on(Choice.Changed)
+    def _chosen(self, event: Choice.Changed) -> None:
+        self._answer(event.choice.id, event.value)
+
+    def _answer(self, field: str | None, value: str) -> None:
+        name = (field or "").removeprefix("f-")
+        if not name or getattr(self._draft, name, value) == value:
+            return
+        self._draft = replace(self._draft, **{name: value})
+        if name in ("data", "test"):
+            self._sources = []
+        drafts.save_draft(self._draft_file, self._draft)
+        if STEPS[self._step].title == "budget":
+            self._price_soon()
+        else:
+            self._tested = None if STEPS[self._step].title == "annotator" else self._tested
+            self._show_facts()
+
+    @on(Input.Submitted)
+    async def _submitted(self) -> None:
+        await self.action_next()
+
+    async def action_back(self) -> None:
+        """The step before; at the first one, leave. The answers are kept."""
+        if self._step:
+            self._step -= 1
+            await self._show_step()
+        else:
+            self.app.exit(0)
+
+    async def action_next(self) -> None:
+        """Check this step's answers and go on."""
+        if self._busy:
+            return
+        leave = {
+            "data": self._leave_data,
+            "columns": self._leave_columns,
+            "labels": self._leave_labels,
+            "annotator": self._leave_annotator,
+            "budget": self._leave_budget,
+        }.get(STEPS[self._step].title)
+        if leave is None:
+            self.run_worker(self._create(), group="create", exit_on_error=False)
+        else:
+            self.run_worker(self._leave(leave), group="leave", exclusive=True, exit_on_error=False)
+
+    async def _leave(self, check: object) -> None:
+        assert callable(check)
+        self._busy = "…"
+        self._say("one moment", "accent")
+        try:
+            await check()
+        except ImflError as error:
+            self._say(error.message, "bad", error.hint)
+            return
+        finally:
+            self._busy = ""
+        self._step += 1
+        await self._show_step()
+        if STEPS[self._step].title in ("budget", "create"):
+            self._price_soon()
+
+    async def _leave_data(self) -> None:
+        draft = self._draft
+        self._sources = await asyncio.to_thread(drafts.open_data, draft, guess=True)
+        self._draft = drafts.with_columns(draft, self._sources[0])
+
+    async def _leave_columns(self) -> None:
+        self._sources = await asyncio.to_thread(drafts.open_data, self._draft)
+        self._counts = await asyncio.to_thread(self._sources[0].label_counts)
+        if self._counts and not self._draft.labels.strip():
+            self._draft = replace(self._draft, labels=drafts.suggested_labels(self._counts))
+
+    async def _leave_labels(self) -> None:
+        drafts.plan_settings(replace(self._draft, model=self._draft.model or "?"))
+
+    async def _leave_annotator(self) -> None:
+        settings = drafts.plan_settings(self._draft)
+        if settings.annotator.kind == "openai" and self._tested is None:
+            await self._ask_annotator()
+
+    async def _leave_budget(self) -> None:
+        drafts.plan_settings(self._draft)
+
+    def action_test(self) -> None:
+        """Ask the annotator one short question."""
+        self.run_worker(self._test(), group="test", exclusive=True, exit_on_error=False)
+
+    async def _test(self) -> None:
+        self._say("asking the annotator one short question", "accent")
+        try:
+            await self._ask_annotator()
+        except ImflError as error:
+            self._tested = None
+            self._say(error.message, "bad", error.hint)
+        else:
+            self._say("")
+        self._show_facts()
+
+    async def _ask_annotator(self) -> None:
+        settings = drafts.plan_settings(self._draft)
+        notices = await drafts.test_annotator(settings)
+        self._tested = ("✓ it answers", " ".join(notices))
+
+    def _price_soon(self) -> None:
+        self.run_worker(self._fetch_price(), group="price", exclusive=True, exit_on_error=False)
+
+    async def _fetch_price(self) -> None:
+        await asyncio.sleep(0.2)
+        try:
+            settings = drafts.plan_settings(self._draft)
+            if not self._sources:
+                self._sources = await asyncio.to_thread(drafts.open_data, self._draft)
+            self._price = await drafts.plan_price(settings, self._sources[0])
+        except ImflError as error:
+            self._price = None
+            self._say(error.message, "bad", error.hint)
+        else:
+            self._say("")
+        self._show_facts()
+
+    # ------------------------------------------------------------------ creating
+
+    async def _create(self) -> None:
+        from imfl_engine.project import Project
+
+        self._busy = "creating"
+        ticker = self.set_interval(0.1, self._show_reading)
+        try:
+            settings = drafts.plan_settings(self._draft)
+            if not self._sources:
+                self._sources = await asyncio.to_thread(drafts.open_data, self._draft)
+            project, report = await Project.create(self.imfl.path, settings, self._sources)
+        except ImflError as error:
+            self._say(error.message, "bad", error.hint)
+            return
+        finally:
+            ticker.stop()
+            self._busy = ""
+        drafts.forget_draft(self._draft_file)
+        words = f"Created: {plural(report.added, 'item')}"
+        if report.duplicates:
+            words += f", {plural(report.duplicates, 'duplicate')} left out"
+        self.app.notify(f"{words}.", markup=False, timeout=6)
+        await self.imfl.open_created(project)
+
+    def _show_reading(self) -> None:
+        share = sum(source.share for source in self._sources) / max(len(self._sources), 1)
+        self._say(f"reading {share * 100:.0f} %", "accent")
+
+
+def step_lines(current: int) -> list[Line]:
+    """The steps as a path, and the question of the present one."""
+    spans: list[Span] = [Span(" ")]
+    for number, step in enumerate(STEPS):
+        if number:
+            spans.append(Span(" ─ ", "rule"))
+        mark = "✓" if number < current else "▸" if number == current else " "
+        style = "good" if number < current else "accent" if number == current else "dim"
+        spans.append(Span(f"{mark} {step.title}", style))
+    question = line(
+        (f"  {STEPS[current].words}", "strong"),
+        ("   enter", "key"),
+        (" goes on", "dim") if current < len(STEPS) - 1 else (" creates the project", "dim"),
+    )
+    return [line(""), spans, line(""), question]
+
+
+def welcome_lines(name: str, width: int) -> list[Line]:
+    """What the set-up is about."""
+    words = (
+        f"{name} does not exist yet. Name a file of texts; its columns, labels and the price are "
+        "found out and shown before anything counts. Nothing is written before the last step."
+    )
+    return [line((row, "dim")) for row in wrap(words, width)]
+
+
+def preview_lines(source: Source, draft: Draft, width: int, rows: int = 8) -> list[Line]:
+    """The first rows, the chosen columns first."""
+    chosen = [draft.text, draft.context, draft.options, draft.label, draft.identity]
+    names = [name for name in dict.fromkeys(chosen) if name and name != NONE]
+    rest = [name for name in source.column_names if name not in names]
+    names.extend(rest[: max(6 - len(names), 0)])
+    if not names:
+        return []
+    wide = draft.text if draft.text in names else names[0]
+    narrow = min(max((width - 30) // max(len(names) - 1, 1) - 2, 6), 18) if len(names) > 1 else 0
+    first = max(width - (narrow + 2) * (len(names) - 1), 20)
+    sizes = {name: first if name == wide else narrow for name in names}
+    lines: list[Line] = [[Span(pad(one_line(name, sizes[name]), sizes[name] + 2), "key") for name in names]]
+    lines.extend(
+        [Span(pad(one_line(_value(row.get(name)), sizes[name]), sizes[name] + 2)) for name in names]
+        for row in source.preview(rows)
+    )
+    hidden = len(source.column_names) - len(names)
+    if hidden > 0:
+        lines.append(line((f"and {plural(hidden, 'more column')}, kept under meta", "dim")))
+    return lines
+
+
+def _value(value: object) -> str:
+    return "" if value is None else str(value)[:400]
+
+
+def label_lines(counts: Counter[str], width: int) -> list[Line]:
+    """How often each label occurs in the file."""
+    if not counts:
+        words = "The file names no labels. Write yours above; nothing has to be labelled beforehand."
+        return [line((row, "dim")) for row in wrap(words, width)]
+    total = sum(counts.values())
+    lines: list[Line] = [
+        line(
+            pad(one_line(label, 30), 32),
+            (f"{thousands(count):>8}", "strong"),
+            (f"{100 * count / total:6.0f} %", "dim"),
+        )
+        for label, count in counts.most_common(12)
+    ]
+    if len(counts) > 12:
+        lines.append(line((f"and {len(counts) - 12} more", "dim")))
+    words = "They are only used to measure, or by --human gold; the labels you give are your own."
+    return [*lines, *(line((row, "dim")) for row in wrap(words, width))]
+
+
+ANNOTATOR_WORDS = {
+    "neighbours": "Votes of your most similar labels: free, offline, the floor an LLM has to beat.",
+    "openai": "Any OpenAI-compatible endpoint. The key comes from the environment (OPENAI_API_KEY) "
+    "and is never stored. It is tested before the next step; ctrl+t tests it now.",
+    "local": "A causal language model on this machine: a folder or a hub name.",
+    "none": "Nobody: active learning with your labels alone.",
+}
+
+
+def annotator_lines(draft: Draft, tested: tuple[str, str] | None, width: int) -> list[Line]:
+    """What the chosen annotator is, and whether it answered."""
+    words = ANNOTATOR_WORDS.get(draft.annotator, "")
+    lines: list[Line] = [line((row, "dim")) for row in wrap(words, width)]
+    if tested is not None:
+        lines.extend([line(""), line((tested[0], "good"))])
+        lines.extend(line((row, "dim")) for row in wrap(safe_text(tested[1], 600), width) if row)
+    return lines
+
+
+def price_lines(draft: Draft, price: CostEstimate | None, width: int) -> list[Line]:
+    """Money from low to high, calls, minutes of the person; against the hard stop."""
+    if price is None:
+        return [line(("The price is being worked out.", "dim"))]
+    lines: list[Line] = [
+        line((pad("your time", 14), "dim"), ("about " + duration(price.minutes_of_person * 60), "strong"))
+    ]
+    if not price.calls:
+        return [*lines, line((pad("money", 14), "dim"), ("nothing", "strong"), (f"  {price.price_source}", "dim"))]
+    if not price.price_known:
+        words = "The model's price is not known. Write it in the step before (price), or the run will not start."
+        return [*lines, *(line((row, "warn")) for row in wrap(words, width))]
+    lines.append(
+        line(
+            (pad("money", 14), "dim"),
+            (money_range(price.money_low, price.money_high), "strong"),
+            (f"  {thousands(price.calls)} calls, prices: {one_line(price.price_source, 40)}", "dim"),
+        )
+    )
+    try:
+        limit = float(draft.money.replace(",", ".").lstrip("$"))
+    except ValueError:
+        limit = None
+    if limit is not None and price.money_high is not None and price.money_high > limit:
+        words = "The hard stop may come before the plan is through."
+        lines.append(line(("! ", "warn"), words))
+    return lines
+
+
+def summary_lines(draft: Draft, price: CostEstimate | None, name: str) -> list[Line]:
+    """Everything chosen, once more."""
+    annotator = draft.annotator if not draft.model else f"{draft.annotator}:{draft.model}"
+    rows: Sequence[tuple[str, str]] = (
+        ("project", name),
+        ("data", draft.data),
+        ("test set", draft.test or "none: measured on the control slice"),
+        ("labels", draft.labels if draft.options in (NONE, "") else f"options in {draft.options}"),
+        ("annotator", annotator),
+        ("target", draft.target),
+        ("budget", f"{draft.human} by you, {draft.llm} by the LLM, in {draft.rounds} rounds"),
+        ("hard stops", f"${draft.money or '—'} · {draft.minutes or '—'} min"),
+    )
+    lines: list[Line] = [
+        line((pad(key, 12), "dim"), one_line(value, 200)) for key, value in rows
+    ]
+    if price is not None and price.calls:
+        lines.append(line((pad("price", 12), "dim"), (money_range(price.money_low, price.money_high), "strong")))
+    return lines
