@@ -372,7 +372,7 @@ class _ItemInHand:
             confidence=confidence,
             log_probabilities=log_probabilities,
             raw=verdict.text if answer is not None else None,
-            messages=sent.to_json(),
+            messages=owner.endpoint.redact.exactly(sent.to_json()),
             error=note,
             demonstration_ids=prompt.shown,
             input_tokens=self.tally.input,
