@@ -63,12 +63,11 @@ async def new(
     json: opt.AsJson = False,
 ) -> None:
     """Create a project from your data. Nothing is written unless all of it could be read."""
-    from imfl_engine.data.guess import Columns
+    from imfl_engine.data.guess import Columns, guess_kind
     from imfl_engine.settings import parse_settings
 
     check_free(project)
     values = setting_values(
-        task__guidelines=read_guidelines(guidelines),
         budget__human=human,
         budget__llm=llm,
         budget__rounds=rounds,
@@ -89,20 +88,23 @@ async def new(
         embedder=embedder,
         seed=seed,
     )
-    sources = open_sources(
-        data, Columns(text, context, options, label, id), test=test, seed=seed, encoding=encoding
-    )
-    kind = task or ("multiple-choice" if sources[0].columns.options else "classification")
-    values["task"]["kind"] = kind
-    if kind == "classification":
+    if preset is not None:
+        sources, asked = open_published(preset, data, test=test, seed=seed, encoding=encoding)
+    else:
+        columns = Columns(text, context, options, label, id)
+        sources = open_sources(data, columns, test=test, seed=seed, encoding=encoding)
+        asked = {"kind": task or guess_kind(sources[0].columns)}
+    if labels is not None or (preset is None and asked["kind"] == "classification"):
         names = schema(sources[0], labels, labels_from, data, encoding)
-        values["task"]["labels"] = [{"name": name} for name in names]
-    settings = parse_settings(values)
+        asked["labels"] = [{"name": name} for name in names]
+    if guidelines is not None:
+        asked["guidelines"] = read_guidelines(guidelines)
+    settings = parse_settings({**values, "task": asked})
     report = await create(project, settings, sources)
     if json:
         show_json({"project": project, **jsonable(report)})
     say(f"Created {project}: {import_words(report)}.")
-    warn_about_labels(report)
+    warn_about_labels(report.unknown_labels, "dropped, the item was kept")
     say(f"Open it with `imfl-tui {project}`, or go on with `imfl-tui run {project}`.")
 
 
@@ -116,8 +118,13 @@ async def import_(
     id: opt.IdColumn = None,
     encoding: opt.Encoding = None,
     labels: Annotated[
-        bool, typer.Option("--labels", help="DATA holds labels for items that are here already.")
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--labels/--items",
+            help="What DATA holds: labels for items that are here already, or more items.",
+            show_default="recognised by its shape",
+        ),
+    ] = None,
     json: opt.AsJson = False,
 ) -> None:
     """Add more items, or labels made elsewhere.
@@ -125,14 +132,20 @@ async def import_(
     Labels come from an export of Prodigy, Label Studio, Argilla, doccano or of imfl-tui itself.
     """
     from imfl_engine.data.guess import Columns
+    from imfl_engine.data.labels import recognise_labels
 
+    if labels is None:
+        labels = text is None and all(recognise_labels(name, encoding) for name in data)
     if labels:
         async with opened(project) as opened_project:
             reports = [await opened_project.import_labels(Path(name)) for name in data]
         if json:
             show_json(reports)
-        for one in reports:
-            say(str(one))
+        for name, one in zip(data, reports, strict=True):
+            say(f"Imported {thousands(one.labels)} label{'s' * (one.labels != 1)} from {name}.")
+            if one.unknown_items:
+                say(f"{thousands(one.unknown_items)} were for items that are not here.")
+            warn_about_labels(one.unknown_labels, "left out")
         return
     async with opened(project) as opened_project:
         sources = open_sources(data, Columns(text, context, options, label, id), encoding=encoding)
@@ -141,7 +154,7 @@ async def import_(
     if json:
         show_json(report)
     say(f"Imported {import_words(report)}.")
-    warn_about_labels(report)
+    warn_about_labels(report.unknown_labels, "dropped, the item was kept")
 
 
 def check_free(path: Path) -> None:
@@ -172,10 +185,8 @@ def parse_test(test: str | None) -> tuple[float, str | None]:
     return share, None
 
 
-def read_guidelines(path: Path | None) -> str:
-    """The text of the guidelines file, or nothing."""
-    if path is None:
-        return ""
+def read_guidelines(path: Path) -> str:
+    """The text of the guidelines file."""
     try:
         return path.read_text(encoding="utf-8-sig").strip()
     except FileNotFoundError:
@@ -214,6 +225,20 @@ def open_sources(
     # The test file is read with the columns of the pool, but may lack an identifier or a context.
     found = replace(pool.columns, id=columns.id, context=columns.context)
     return [pool, open_source(test_file, found, split="test", encoding=encoding)]
+
+
+def open_published(
+    preset: str, data: Sequence[str], *, test: str | None, seed: int, encoding: str | None
+) -> tuple[list[Source], dict[str, Any]]:
+    """A published data set's own files, and what its task asks."""
+    from imfl_engine.data.presets import open_preset
+
+    share, test_file = parse_test(test)
+    found = open_preset(preset, data, test_fraction=share, seed=seed, encoding=encoding)
+    sources = [found.source]
+    if test_file is not None:
+        sources.append(open_preset(preset, test_file, split="test", encoding=encoding).source)
+    return sources, found.task.model_dump()
 
 
 async def create(path: Path, settings: Settings, sources: Sequence[Source]) -> ImportReport:
@@ -280,14 +305,15 @@ def import_words(report: ImportReport) -> str:
     return words
 
 
-def warn_about_labels(report: ImportReport) -> None:
+def warn_about_labels(unknown: dict[str, int], what_became: str) -> None:
     """Tell of labels in the data that the schema does not have."""
-    if report.unknown_labels:
-        total = sum(report.unknown_labels.values())
-        shown = ", ".join(f"'{name}'" for name in list(report.unknown_labels)[:5])
+    if unknown:
+        total = sum(unknown.values())
+        shown = ", ".join(f"'{name}'" for name in list(unknown)[:5])
+        more = ", …" if len(unknown) > 5 else ""
         say(
             f"{thousands(total)} item{'s' * (total != 1)} had a label that is not in the schema "
-            f"({shown}); the label was dropped, the item kept."
+            f"({shown}{more}); it was {what_became}."
         )
 
 

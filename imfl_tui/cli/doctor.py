@@ -176,18 +176,19 @@ def endpoint(base_url: str | None) -> Check:
     """Whether something answers at ``base_url``; any HTTP answer counts, even a refusal."""
     if not base_url:
         return Check("endpoint", "LLM endpoint", "note", "not tried: no --base-url given")
+    import http.client
     import urllib.error
     import urllib.request
 
     where = _without_credentials(base_url)
     try:
-        request = urllib.request.Request(f"{base_url.rstrip('/')}/models")
+        request = urllib.request.Request(f"{where.rstrip('/')}/models")
         with urllib.request.urlopen(request, timeout=5) as answer:
             return Check("endpoint", where, "ok", f"answers ({answer.status})")
     except urllib.error.HTTPError as error:
         with error:
             return Check("endpoint", where, "ok", f"answers ({error.code})")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", error)
         return Check(
             "endpoint",

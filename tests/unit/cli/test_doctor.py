@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import pytest
+
+Cli = Callable[..., Any]
+KEY = "sk-this-value-must-never-appear"
+
+
+class _Refuses(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(401)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def endpoint() -> Iterator[str]:
+    with HTTPServer(("127.0.0.1", 0), _Refuses) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://user:{KEY}@127.0.0.1:{server.server_port}/v1"
+        server.shutdown()
+        thread.join()
+
+
+def named(report: dict[str, Any], name: str) -> dict[str, Any]:
+    return next(check for check in report["checks"] if check["name"] == name)
+
+
+def test_everything_is_checked_and_no_key_is_shown(
+    cli: Cli, endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setenv("MY_KEY", KEY)
+    outcome = cli("doctor", "--json", "--base-url", endpoint, "--key-name", "MY_KEY")
+    report = outcome.json
+    assert outcome.code == 0, report
+    assert report["ok"]
+    assert KEY not in outcome.out
+    assert {check["section"] for check in report["checks"]} == {
+        "versions", "device", "terminal", "endpoint", "keys", "disk", "package data", "log",
+    }  # fmt: skip
+    assert named(report, "OPENAI_API_KEY")["value"] == "set"
+    assert named(report, "MY_KEY")["value"] == "set"
+    assert named(report, "HF_TOKEN")["value"] == "not set"
+    answering = next(check for check in report["checks"] if check["section"] == "endpoint")
+    assert (answering["state"], answering["value"]) == ("ok", "answers (401)")
+    assert named(report, "minilm weights")["state"] == "ok"
+
+
+def test_a_dead_endpoint_is_a_problem(cli: Cli) -> None:
+    outcome = cli("doctor", "--base-url", "http://127.0.0.1:9/v1")
+    assert outcome.code == 1
+    assert "no answer" in outcome.out
+    assert "1 problem found" in outcome.err
