@@ -51,12 +51,12 @@ class ImflApp(App[int]):
     TITLE = "imfl-tui"
     CSS_PATH = "app.tcss"
     ENABLE_COMMAND_PALETTE = True
-    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [
+    HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012
         (0, "-narrow"),
         (100, "-normal"),
         (140, "-wide"),
     ]
-    VERTICAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [
+    VERTICAL_BREAKPOINTS = [  # noqa: RUF012
         (0, "-short"),
         (29, "-tall"),
         (42, "-high"),
@@ -65,7 +65,9 @@ class ImflApp(App[int]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+p", "command_palette", "Palette", id="app.palette", tooltip="All commands"),
         Binding("question_mark,f1", "help", "Help", id="app.help", tooltip="Help for this screen"),
-        Binding("q", "quit", "Quit", show=False, id="app.quit", tooltip="Leave; asks if a job runs"),
+        Binding(
+            "q", "quit", "Quit", show=False, id="app.quit", tooltip="Leave; asks if a job runs"
+        ),
         Binding("ctrl+q", "quit", "Quit", show=False, system=True, priority=True),
     ]
 
@@ -334,7 +336,9 @@ class ImflApp(App[int]):
         if isinstance(event, StepFinished):
             words = DONE_WORDS.get(event.step.kind)
             if words and self.current_mode != "home":
-                self.notify(safe_text(f"{words} (round {event.step.round})."), markup=False, timeout=4)
+                self.notify(
+                    safe_text(f"{words} (round {event.step.round})."), markup=False, timeout=4
+                )
             self.refresh_status_soon()
         elif isinstance(event, Notice):
             self.notify(

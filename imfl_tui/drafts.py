@@ -96,7 +96,9 @@ def open_data(draft: Draft, *, guess: bool = False) -> list[Source]:
     from imfl_engine.data.reading import open_source
 
     if not draft.data.strip():
-        raise UsageError("No file is named.", "Write the path of a csv, jsonl, parquet or txt file.")
+        raise UsageError(
+            "No file is named.", "Write the path of a csv, jsonl, parquet or txt file."
+        )
     share, test_file = parse_test(draft.test)
     columns = Columns() if guess else columns_of(draft)
     pool = open_source(expand(draft.data), columns, test_fraction=share)

@@ -42,11 +42,8 @@ def _symbols() -> dict[int, str | None]:
 
 _TABLE = _symbols()
 _PLAIN = re.compile(r"[\x20-\x7e]*\Z")
-_MARKS = re.compile(
-    "([\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]{%d})"
-    "[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]+"
-    % MAX_COMBINING
-)
+_COMBINING = "\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f"
+_MARKS = re.compile(f"([{_COMBINING}]{{{MAX_COMBINING}}})[{_COMBINING}]+")
 
 
 def safe_text(text: object, limit: int = MAX_CHARACTERS, *, newlines: bool = False) -> str:
@@ -189,7 +186,9 @@ def duration(seconds: float | None) -> str:
         return f"{seconds:.0f} s"
     if seconds < 3600:
         minutes, rest = divmod(round(seconds), 60)
-        return f"{minutes} min" if minutes >= 10 or not rest else f"{minutes} min {rest} s"
+        return (
+            f"{round(seconds / 60)} min" if minutes >= 5 or not rest else f"{minutes} min {rest} s"
+        )
     hours, rest = divmod(round(seconds / 60), 60)
     return f"{hours} h {rest} min" if rest else f"{hours} h"
 

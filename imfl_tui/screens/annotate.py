@@ -217,7 +217,11 @@ def figure_lines(annotation: Annotation, width: int, *, paused: bool = False) ->
 def _money_line(last: Annotated, name: int, figures: int, room: int) -> Line:
     if last.limit_usd is None:
         words = money(last.spent_usd) if last.spent_usd else "free"
-        return line((pad("money", name), "dim"), (pad(words, figures, "right"), "strong"), ("  no limit", "dim"))
+        return line(
+            (pad("money", name), "dim"),
+            (pad(words, figures, "right"), "strong"),
+            ("  no limit", "dim"),
+        )
     spent = f"{money(last.spent_usd)} / {money(last.limit_usd)}"
     limit = max(last.limit_usd, 1e-9)
     parts = [(last.spent_usd / limit, "█", "llm"), (last.reserved_usd / limit, "▒", "warn")]

@@ -56,18 +56,26 @@ class ImflScreen(Screen[None]):
         """What is between header and keys."""
         raise NotImplementedError
 
-    def on_mount(self) -> None:
+    async def on_mount(self) -> None:
         """Follow the app's snapshots."""
         self.watch(self.imfl, "jobs", self._jobs_now, init=False)
         self.watch(self.imfl, "status", self._status_now, init=False)
+        await self.begin()
 
-    def on_screen_resume(self) -> None:
+    async def begin(self) -> None:
+        """Prepare the widgets, once."""
+
+    async def resumed(self) -> None:
+        """Fetch what may have changed while another screen was shown."""
+
+    async def on_screen_resume(self) -> None:
         """Catch up with what happened while another screen was shown."""
         self.show_header()
-        self.query_one(KeyBar)._bindings_updated(self)
+        self.query_one(KeyBar).follow(self)
         self.jobs_changed(self.imfl.jobs)
         if self.imfl.status is not None:
             self.status_changed(self.imfl.status)
+        await self.resumed()
 
     def _jobs_now(self, jobs: Jobs) -> None:
         if self.is_shown:
@@ -112,3 +120,12 @@ class ImflScreen(Screen[None]):
         except ImflError as error:
             self.imfl.show_problem(error)
             return None
+
+    async def done(self, act: Callable[[], Awaitable[object]]) -> bool:
+        """Await ``act``; True when it went well, False when the person was shown an error."""
+        try:
+            await act()
+        except ImflError as error:
+            self.imfl.show_problem(error)
+            return False
+        return True

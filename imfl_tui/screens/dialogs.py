@@ -52,7 +52,7 @@ class Problem(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         """Message, hint, key."""
         with Vertical(classes="dialog") as dialog:
-            dialog.border_title = Content("✗ That did not work")  # type: ignore[assignment]
+            dialog.border_title = Content("✗ That did not work")
             yield Words([self.error.message], "strong")
             if self.error.hint:
                 yield Words(["", self.error.hint])
@@ -74,7 +74,7 @@ class Confirm(ModalScreen[bool]):
     def compose(self) -> ComposeResult:
         """Question, consequences, keys."""
         with Vertical(classes="dialog") as dialog:
-            dialog.border_title = Content(safe_text(self._title, 100))  # type: ignore[assignment]
+            dialog.border_title = Content(safe_text(self._title, 100))
             yield Words(self._words)
             yield _keys(("y", self._yes), ("n", self._no))
 
@@ -93,7 +93,7 @@ class Ask(ModalScreen[str | None]):
     def compose(self) -> ComposeResult:
         """Words, field, keys."""
         with Vertical(classes="dialog") as dialog:
-            dialog.border_title = Content(safe_text(self._title, 100))  # type: ignore[assignment]
+            dialog.border_title = Content(safe_text(self._title, 100))
             if self._words:
                 yield Words(self._words)
             yield Input(safe_text(self._value), select_on_focus=False)
@@ -134,7 +134,7 @@ class Picker(ModalScreen[str | None]):
     def compose(self) -> ComposeResult:
         """Field and list."""
         with Vertical(classes="dialog picker") as dialog:
-            dialog.border_title = Content(safe_text(self._title, 100))  # type: ignore[assignment]
+            dialog.border_title = Content(safe_text(self._title, 100))
             yield Input(placeholder="a few letters of the name")
             yield Rows(id="found")
             yield _keys(("enter", "choose"), ("↑ ↓", "move"), ("esc", "cancel"))
@@ -189,7 +189,7 @@ class Reader(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         """The text, scrolling."""
         with Vertical(classes="dialog reader") as dialog:
-            dialog.border_title = Content(safe_text(self._title, 100))  # type: ignore[assignment]
+            dialog.border_title = Content(safe_text(self._title, 100))
             yield _Parts(self._parts)
             yield _keys(("↑ ↓", "scroll"), ("esc", "close"))
 
@@ -210,7 +210,9 @@ class _Parts(Canvas):
                 lines.append(line(""))
             if heading:
                 lines.append(line((safe_text(heading, 200), "accent")))
-            lines.extend(line(row) for row in wrap(safe_text(text, newlines=True), max(width - 2, 10)))
+            lines.extend(
+                line(row) for row in wrap(safe_text(text, newlines=True), max(width - 2, 10))
+            )
         return lines
 
 

@@ -19,7 +19,7 @@ from textual.widgets import Input
 from imfl_engine.types import Origin, option_letter
 from imfl_engine.views import ItemDetail, ItemFilter, ItemRow
 from imfl_tui.keymap import LabelKey, assign_label_keys, option_keys
-from imfl_tui.screens.base import HOME, ImflScreen
+from imfl_tui.screens.base import ImflScreen
 from imfl_tui.screens.dialogs import Ask, Picker, Reader
 from imfl_tui.screens.review import item_parts, opinion_line
 from imfl_tui.spans import Line, Span, line
@@ -51,14 +51,25 @@ class ExploreScreen(ImflScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "search", "Search", id="explore.search", tooltip="Search the texts"),
         Binding("l", "filter_label", "Label", id="explore.label", tooltip="Only one label"),
-        Binding("s", "filter_source", "Source", id="explore.source", tooltip="Only from one source"),
+        Binding(
+            "s", "filter_source", "Source", id="explore.source", tooltip="Only from one source"
+        ),
         Binding("r", "filter_round", "Round", id="explore.round", tooltip="Only of one round"),
-        Binding("d", "filter_disagreement", "Disagreement", id="explore.disagreement",
-                tooltip="Only where label and model differ"),
-        Binding("f", "filter_flagged", "Flagged", id="explore.flagged", tooltip="Only flagged items"),
+        Binding(
+            "d",
+            "filter_disagreement",
+            "Disagreement",
+            id="explore.disagreement",
+            tooltip="Only where label and model differ",
+        ),
+        Binding(
+            "f", "filter_flagged", "Flagged", id="explore.flagged", tooltip="Only flagged items"
+        ),
         Binding("c", "clear", "Clear", id="explore.clear", tooltip="Show all items again"),
         Binding("enter,o", "open", "Open", id="explore.open", tooltip="The item in full"),
-        Binding("p", "pick", "Relabel", id="explore.pick", tooltip="Relabel by name; digits work too"),
+        Binding(
+            "p", "pick", "Relabel", id="explore.pick", tooltip="Relabel by name; digits work too"
+        ),
         Binding("n", "note", "Note", id="explore.note", show=False, tooltip="Write a comment"),
         Binding("u,backspace", "undo", "Undo", id="explore.undo", tooltip="Undo your last action"),
         Binding("j,down", "move(1)", "Down", id="explore.down", show=False, tooltip="Next row"),
@@ -66,7 +77,9 @@ class ExploreScreen(ImflScreen):
         Binding("pagedown", "page(1)", "Page down", id="explore.page_down", show=False),
         Binding("pageup", "page(-1)", "Page up", id="explore.page_up", show=False),
         Binding("home", "first", "First", id="explore.first", show=False),
-        Binding("escape", "leave", "Home", id="explore.leave", tooltip="Leave the field, then home"),
+        Binding(
+            "escape", "leave", "Home", id="explore.leave", tooltip="Leave the field, then home"
+        ),
     ]
 
     def __init__(self) -> None:
@@ -89,9 +102,8 @@ class ExploreScreen(ImflScreen):
             yield Text(title="item", id="detail", classes="panel")
         yield Labels(id="labels")
 
-    def on_mount(self) -> None:
+    async def begin(self) -> None:
         """Prepare the keys: digits only, letters are commands here."""
-        super().on_mount()
         reserved = set("abcdefghijklmnopqrstuvwxyz")
         specs = [(s.name, "", s.description) for s in self.project.settings.task.labels]
         self._schema = assign_label_keys(specs, reserved)
@@ -101,16 +113,17 @@ class ExploreScreen(ImflScreen):
         self._keys = keys
         self._by_key = {key.key: key.label for key in keys if key.key}
 
-    async def on_screen_resume(self) -> None:
+    async def resumed(self) -> None:
         """Fetch anew: labels may have changed."""
-        super().on_screen_resume()
         await self._load(fresh=True)
 
     def place(self) -> Line | str:
         """How many items match."""
         if self._count is None:
             return "explore"
-        return line(f"{plural(self._count, 'item')} ", ("match" if self._filtered else "in the pool", "dim"))
+        return line(
+            f"{plural(self._count, 'item')} ", ("match" if self._filtered else "in the pool", "dim")
+        )
 
     @property
     def _filtered(self) -> bool:
@@ -165,7 +178,11 @@ class ExploreScreen(ImflScreen):
     def _show_rows(self, cursor: int | None = None) -> None:
         size = max((cells(one_line(row.label or "", 14)) for row in self._rows[:300]), default=5)
         self._label_size = min(max(size, 5), 14)
-        empty = [line(""), line(("No item matches.", "strong")), line(("c", "key"), (" shows all again", "dim"))]
+        empty = [
+            line(""),
+            line(("No item matches.", "strong")),
+            line(("c", "key"), (" shows all again", "dim")),
+        ]
         self.query_one(Rows).show(len(self._rows), self._row, empty=empty, cursor=cursor)
 
     def _row(self, index: int, width: int) -> Line:
@@ -298,9 +315,7 @@ class ExploreScreen(ImflScreen):
         row = self._current
         if row is None:
             return
-        if await self.attempt(
-            lambda: self.project.label(row.item_id, label, origin=Origin.EXPLORE)
-        ):
+        if await self.done(lambda: self.project.label(row.item_id, label, origin=Origin.EXPLORE)):
             index = self.query_one(Rows).cursor
             self._rows[index] = replace(row, label=label, source="human")
             self._detail = None
@@ -342,7 +357,7 @@ class ExploreScreen(ImflScreen):
             return
 
         async def save(text: str | None) -> None:
-            if text is not None and await self.attempt(lambda: self.project.note(row.item_id, text)):
+            if text is not None and await self.done(lambda: self.project.note(row.item_id, text)):
                 self._detail = None
                 self._show_item()
 
@@ -379,7 +394,9 @@ def explore_row(row: ItemRow, width: int, label_size: int = 12) -> Line:
     differs = row.label is not None and row.model_label is not None and row.label != row.model_label
     head = [
         Span(f"{mark} ", style),
-        Span(pad(one_line(row.label or "—", label_size), label_size + 1), "" if row.label else "dim"),
+        Span(
+            pad(one_line(row.label or "—", label_size), label_size + 1), "" if row.label else "dim"
+        ),
         Span("≠ " if differs else "  ", "bad"),
     ]
     room = width - label_size - 5
@@ -393,9 +410,15 @@ def explore_row(row: ItemRow, width: int, label_size: int = 12) -> Line:
 def filter_line(wanted: ItemFilter) -> Line:
     """What is shown, in words; an active filter stands out."""
     parts: list[tuple[str, bool]] = [
-        (f"label {one_line(wanted.label, 24)}" if wanted.label else "any label", bool(wanted.label)),
+        (
+            f"label {one_line(wanted.label, 24)}" if wanted.label else "any label",
+            bool(wanted.label),
+        ),
         (SOURCE_WORDS[wanted.source], wanted.source is not None),
-        (f"round {wanted.round}" if wanted.round is not None else "any round", wanted.round is not None),
+        (
+            f"round {wanted.round}" if wanted.round is not None else "any round",
+            wanted.round is not None,
+        ),
     ]
     if wanted.disagreement:
         parts.append(("≠ model differs", True))
@@ -407,8 +430,15 @@ def filter_line(wanted: ItemFilter) -> Line:
             spans.append(Span(" · ", "dim"))
         spans.append(Span(words, "accent" if active else "dim"))
     return [
-        *spans, Span("    "), Span("█", "human"), Span(" you ", "dim"), Span("▒", "llm"),
-        Span(" LLM ", "dim"), Span("▓", "llm"), Span(" reviewed ", "dim"), Span("·", "dim"),
+        *spans,
+        Span("    "),
+        Span("█", "human"),
+        Span(" you ", "dim"),
+        Span("▒", "llm"),
+        Span(" LLM ", "dim"),
+        Span("▓", "llm"),
+        Span(" reviewed ", "dim"),
+        Span("·", "dim"),
         Span(" none", "dim"),
     ]
 
@@ -438,7 +468,12 @@ def explore_detail(detail: ItemDetail, width: int) -> list[Line]:
         facts.append(f"gold {one_line(detail.item.gold, 20)}")
     lines.append(line((" · ".join(facts), "dim")))
     if detail.history:
-        lines.append(line((f"{thousands(len(detail.history))} entries in its history · ", "dim"), ("enter", "key")))
+        lines.append(
+            line(
+                (f"{thousands(len(detail.history))} entries in its history · ", "dim"),
+                ("enter", "key"),
+            )
+        )
     if detail.flagged:
         lines.append(line(("⚑ flagged", "warn")))
     if detail.comment:

@@ -107,9 +107,8 @@ class ExportScreen(ImflScreen):
         yield Text(title="what it will contain", id="content", classes="panel")
         yield Text(id="result")
 
-    def on_mount(self) -> None:
+    async def begin(self) -> None:
         """Fill in the usual place."""
-        super().on_mount()
         field = self.query_one(Input)
         field.border_title = "destination"
         self.query_one(Rows).show(len(FORMATS), self._row)

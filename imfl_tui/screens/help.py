@@ -79,8 +79,8 @@ class Help(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         """Words and keys."""
         with Vertical(classes="dialog reader") as dialog:
-            dialog.border_title = Content(f"Help · {self._page}")  # type: ignore[assignment]
-            dialog.border_subtitle = Content("esc closes")  # type: ignore[assignment]
+            dialog.border_title = Content(f"Help · {self._page}")
+            dialog.border_subtitle = Content("esc closes")
             yield _Page(page(self._page), self._rows)
 
     def action_scroll(self, step: int) -> None:

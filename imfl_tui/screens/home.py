@@ -89,8 +89,12 @@ class HomeScreen(ImflScreen):
         Binding("t", "app.go('train')", "Train", id="home.train", tooltip="The training run"),
         Binding("r", "app.go('review')", "Review", id="home.review", tooltip="Check LLM labels"),
         Binding("x", "app.go('explore')", "Explore", id="home.explore", tooltip="All items"),
-        Binding("v", "app.go('results')", "Results", id="home.results", tooltip="The model's figures"),
-        Binding("e", "app.go('export')", "Export", id="home.export", tooltip="Write the set to a file"),
+        Binding(
+            "v", "app.go('results')", "Results", id="home.results", tooltip="The model's figures"
+        ),
+        Binding(
+            "e", "app.go('export')", "Export", id="home.export", tooltip="Write the set to a file"
+        ),
         Binding("u", "undo", "Undo", id="home.undo", show=False, tooltip="Undo your last action"),
     ]
 
@@ -110,9 +114,8 @@ class HomeScreen(ImflScreen):
         """Round and turn."""
         return place_words(self.imfl.status) if self.imfl.status else "opening"
 
-    def on_screen_resume(self) -> None:
+    async def resumed(self) -> None:
         """Fetch fresh figures: labels may have been given meanwhile."""
-        super().on_screen_resume()
         if self.imfl.status is not None:
             self.imfl.refresh_status_soon()
 

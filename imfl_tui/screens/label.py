@@ -41,7 +41,9 @@ class LabelScreen(ImflScreen):
     PAGE = "label"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("space", "skip", "Skip", id="label.skip", tooltip="Decide later: to the end"),
-        Binding("u,backspace", "undo", "Undo", id="label.undo", tooltip="Undo, as often as you like"),
+        Binding(
+            "u,backspace", "undo", "Undo", id="label.undo", tooltip="Undo, as often as you like"
+        ),
         Binding("f", "flag", "Flag", id="label.flag", tooltip="Mark to find it again"),
         Binding("n", "note", "Note", id="label.note", tooltip="Write a comment"),
         Binding("slash", "pick", "Pick", id="label.pick", tooltip="Find a label by its letters"),
@@ -50,11 +52,23 @@ class LabelScreen(ImflScreen):
         Binding("s", "panel('similar')", "Similar", id="label.similar"),
         Binding("z", "fold", "Unfold", id="label.fold", show=False, tooltip="Fold a long context"),
         Binding("x", "reject", "None fits", id="label.reject", show=False, tooltip="No label fits"),
-        Binding("a,enter", "suggested", "Accept", id="label.accept", show=False,
-                tooltip="Give the label that model or LLM suggests, once it is shown"),
+        Binding(
+            "a,enter",
+            "suggested",
+            "Accept",
+            id="label.accept",
+            show=False,
+            tooltip="Give the label that model or LLM suggests, once it is shown",
+        ),
         Binding("left", "back", "Back", id="label.back", show=False, tooltip="The item before"),
-        Binding("right", "forward", "Forward", id="label.forward", show=False,
-                tooltip="The next item, without an answer"),
+        Binding(
+            "right",
+            "forward",
+            "Forward",
+            id="label.forward",
+            show=False,
+            tooltip="The next item, without an answer",
+        ),
         Binding("down", "scroll(1)", "Down", id="label.down", show=False, tooltip="Scroll down"),
         Binding("up", "scroll(-1)", "Up", id="label.up", show=False, tooltip="Scroll up"),
         Binding("pagedown", "scroll(10)", "Page down", id="label.page_down", show=False),
@@ -89,16 +103,14 @@ class LabelScreen(ImflScreen):
             yield Text(title="s similar, labelled by you", id="similar", classes="panel")
         yield Text(id="last")
 
-    def on_mount(self) -> None:
+    async def begin(self) -> None:
         """Prepare the keys; the items come with the first resume."""
-        super().on_mount()
         self._opinions = self.imfl.preferences.show_opinions
         self._make_keys()
         self._show_guidelines()
 
-    async def on_screen_resume(self) -> None:
+    async def resumed(self) -> None:
         """Take the batch up where it is."""
-        super().on_screen_resume()
         self._set_progress()
         await self._reload()
         self.imfl.start_prefetch()
@@ -115,8 +127,11 @@ class LabelScreen(ImflScreen):
         left = self._batch.seconds_left(max(total - done, 0))
         eta = f"   about {duration(left)} left" if left is not None and done < total else ""
         parts: list[Span | str | tuple[str, str]] = [
-            (f"{done}", "strong"), f" of {total} ", *bar(done / total, 14, "human"),
-            (f" label · round {max(number, 1)}", "dim"), (eta, "dim"),
+            (f"{done}", "strong"),
+            f" of {total} ",
+            *bar(done / total, 14, "human"),
+            (f" label · round {max(number, 1)}", "dim"),
+            (eta, "dim"),
         ]
         return line(*parts)
 
@@ -174,7 +189,10 @@ class LabelScreen(ImflScreen):
         if item is None:
             return
         seconds = self._seconds()
-        if await self.attempt(lambda: self.project.skip(item.item.item_id, seconds=seconds)):
+        if (
+            await self.attempt(lambda: self.project.skip(item.item.item_id, seconds=seconds))
+            is not None
+        ):
             self._batch.answer(None, seconds)
             self._go_on()
 
@@ -183,7 +201,7 @@ class LabelScreen(ImflScreen):
         item = self._batch.current
         if item is None:
             return
-        if await self.attempt(lambda: self.project.reject(item.item.item_id)):
+        if await self.done(lambda: self.project.reject(item.item.item_id)):
             self._batch.answer("none fits", self._seconds())
             self._done += 1
             self._go_on()
@@ -224,7 +242,10 @@ class LabelScreen(ImflScreen):
         item = self._batch.current
         if item is None:
             return
-        if await self.attempt(lambda: self.project.flag(item.item.item_id, not item.flagged)):
+        if (
+            await self.attempt(lambda: self.project.flag(item.item.item_id, not item.flagged))
+            is not None
+        ):
             self._change(flagged=not item.flagged)
 
     def action_note(self) -> None:
@@ -234,7 +255,7 @@ class LabelScreen(ImflScreen):
             return
 
         async def save(text: str | None) -> None:
-            if text is not None and await self.attempt(
+            if text is not None and await self.done(
                 lambda: self.project.note(item.item.item_id, text)
             ):
                 self._change(comment=text)
@@ -336,7 +357,9 @@ class LabelScreen(ImflScreen):
                 item.item.context,
                 "a random draw: it measures model and LLM"
                 if item.control
-                else f"picked because {item.reason}" if item.reason else "",
+                else f"picked because {item.reason}"
+                if item.reason
+                else "",
                 self._folded,
                 item.model,
                 item.llm,
@@ -392,7 +415,9 @@ class LabelScreen(ImflScreen):
         guidelines = safe_text(task.guidelines, newlines=True).strip()
         if guidelines:
             rows = [*(line(row) for row in wrap(guidelines, width)), *rows]
-        panel.show(rows or [line(("No guidelines written. imfl-tui config task.guidelines", "dim"))])
+        panel.show(
+            rows or [line(("No guidelines written. imfl-tui config task.guidelines", "dim"))]
+        )
 
     def on_resize(self) -> None:
         """Wrap the panels anew."""
@@ -563,14 +588,29 @@ def end_lines(status: Status, jobs: Jobs, price: str, answers: Sequence[Answer])
         lines.extend([line("  ", ("✓ ", "good"), (words, "strong")), line("")])
     if step.kind is StepKind.LABEL:
         left = plural(max(step.total - step.done, 0), "item")
-        lines.append(line("  ", ("enter ", "key"), ("start ", "strong"), f"round {step.round}: {left} wait for you"))
+        lines.append(
+            line(
+                "  ",
+                ("enter ", "key"),
+                ("start ", "strong"),
+                f"round {step.round}: {left} wait for you",
+            )
+        )
     elif step.kind is StepKind.FINISHED:
-        lines.append(line("  ", "The annotation budget is used up. ", ("enter", "key"), " goes to the export."))
+        lines.append(
+            line(
+                "  ", "The annotation budget is used up. ", ("enter", "key"), " goes to the export."
+            )
+        )
     elif jobs.rounds is not None:
         lines.append(line("  ", ("▸ ", "accent"), describe(jobs, "rounds")))
         lines.append(line(""))
         lines.append(
-            line(("  It goes on by itself. Meanwhile ", "dim"), ("esc r", "key"), (" reviews the LLM's labels.", "dim"))
+            line(
+                ("  It goes on by itself. Meanwhile ", "dim"),
+                ("esc r", "key"),
+                (" reviews the LLM's labels.", "dim"),
+            )
         )
     elif step.kind is StepKind.ANNOTATE:
         about = f" for about {price}" if price else ""
@@ -578,5 +618,7 @@ def end_lines(status: Status, jobs: Jobs, price: str, answers: Sequence[Answer])
         words = f"{left} by {one_line(status.annotator, 40)}{about}"
         lines.append(line("  ", ("enter ", "key"), ("annotate ", "strong"), words))
     else:
-        lines.append(line("  ", ("enter ", "key"), ("go on ", "strong"), ("the engine's turn", "dim")))
+        lines.append(
+            line("  ", ("enter ", "key"), ("go on ", "strong"), ("the engine's turn", "dim"))
+        )
     return lines

@@ -52,9 +52,8 @@ class ResultsScreen(ImflScreen):
             yield Text(title="what each round cost and gained", id="costs", classes="panel")
             yield Curve(id="curve")
 
-    async def on_screen_resume(self) -> None:
+    async def resumed(self) -> None:
         """Fetch the newest figures."""
-        super().on_screen_resume()
         await self._load(self._round)
 
     def place(self) -> Line | str:
@@ -127,11 +126,17 @@ def summary_lines(evaluation: Evaluation) -> list[Line]:
     """Accuracy and macro-F1 with their intervals, and the floor."""
     what = "test items" if evaluation.scope == "test" else "control items"
     better = evaluation.accuracy.low > evaluation.majority[1]
-    verdict = ("✓ better than the floor", "good") if better else ("! not surely better than the floor", "warn")
+    verdict = (
+        ("✓ better than the floor", "good")
+        if better
+        else ("! not surely better than the floor", "warn")
+    )
     return [
         line(
-            (" accuracy ", "dim"), (interval(evaluation.accuracy), "strong"),
-            ("   macro-F1 ", "dim"), (interval(evaluation.macro_f1), "strong"),
+            (" accuracy ", "dim"),
+            (interval(evaluation.accuracy), "strong"),
+            ("   macro-F1 ", "dim"),
+            (interval(evaluation.macro_f1), "strong"),
             (f"   on {thousands(evaluation.accuracy.n)} {what}", "dim"),
         ),
         line(

@@ -35,9 +35,16 @@ class ReviewScreen(ImflScreen):
     PAGE = "review"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("a,enter", "keep", "Keep", id="review.keep", tooltip="The LLM is right"),
-        Binding("A", "keep_below", "Keep all below…", id="review.bulk",
-                tooltip="Keep every label below a risk"),
-        Binding("x", "reject", "None fits", id="review.reject", tooltip="No label fits: leave it out"),
+        Binding(
+            "A",
+            "keep_below",
+            "Keep all below…",
+            id="review.bulk",
+            tooltip="Keep every label below a risk",
+        ),
+        Binding(
+            "x", "reject", "None fits", id="review.reject", tooltip="No label fits: leave it out"
+        ),
         Binding("j,down", "move(1)", "Down", id="review.down", show=False, tooltip="Next row"),
         Binding("k,up", "move(-1)", "Up", id="review.up", show=False, tooltip="Row before"),
         Binding("space", "move(1)", "Later", id="review.later", tooltip="Leave it for later"),
@@ -68,9 +75,8 @@ class ReviewScreen(ImflScreen):
             yield Text(title="item", id="detail", classes="panel")
         yield Labels(id="labels")
 
-    def on_mount(self) -> None:
+    async def begin(self) -> None:
         """Prepare the keys."""
-        super().on_mount()
         specs = [(s.name, s.key, s.description) for s in self.project.settings.task.labels]
         reserved = {key for key in self.active_bindings if len(key) == 1}
         self._schema = assign_label_keys(specs, reserved)
@@ -80,9 +86,8 @@ class ReviewScreen(ImflScreen):
         self._keys = keys
         self._by_key = {key.key: key.label for key in keys if key.key}
 
-    async def on_screen_resume(self) -> None:
+    async def resumed(self) -> None:
         """Fetch the queue anew: there may be new labels, or better risks."""
-        super().on_screen_resume()
         await self._load(fresh=True)
 
     def place(self) -> Line | str:
@@ -97,7 +102,9 @@ class ReviewScreen(ImflScreen):
             count = min(20, page.unreviewed)
             parts.append((f" · the next {count} hold about {page.expected_in_next:.0f}", "accent"))
         if page.reviewed:
-            parts.append((f" · you found {thousands(page.found_wrong)} in {thousands(page.reviewed)}", "dim"))
+            parts.append(
+                (f" · you found {thousands(page.found_wrong)} in {thousands(page.reviewed)}", "dim")
+            )
         return line(*parts)
 
     # ------------------------------------------------------------------ the queue
@@ -143,7 +150,9 @@ class ReviewScreen(ImflScreen):
         rows = self.query_one(Rows)
         rows.show(len(self._rows), self._line, empty=empty, cursor=cursor)
         if self._page and self._page.total:
-            rows.set_title("risk · LLM · text", f"{rows.cursor + 1} of {thousands(self._page.total)}")
+            rows.set_title(
+                "risk · LLM · text", f"{rows.cursor + 1} of {thousands(self._page.total)}"
+            )
         self.show_header()
 
     def _line(self, index: int, width: int) -> Line:
@@ -227,13 +236,13 @@ class ReviewScreen(ImflScreen):
     async def action_keep(self) -> None:
         """Keep the LLM's label."""
         row = self._row
-        if row is not None and await self.attempt(lambda: self.project.accept(row.item_id)):
+        if row is not None and await self.done(lambda: self.project.accept(row.item_id)):
             self._decided("accepted")
 
     async def action_reject(self) -> None:
         """Neither this label nor another."""
         row = self._row
-        if row is not None and await self.attempt(lambda: self.project.reject(row.item_id)):
+        if row is not None and await self.done(lambda: self.project.reject(row.item_id)):
             self._decided("corrected")
 
     def _decided(self, status: Decision) -> None:
@@ -259,7 +268,9 @@ class ReviewScreen(ImflScreen):
             try:
                 risk = float(text.strip().replace(",", ".").removesuffix("%"))
             except ValueError:
-                self.notify(f"“{one_line(text, 20)}” is no risk; write for example .10.", markup=False)
+                self.notify(
+                    f"“{one_line(text, 20)}” is no risk; write for example .10.", markup=False
+                )
                 return
             risk = risk / 100 if risk > 1 else risk
             kept = await self.attempt(lambda: self.project.accept_below(risk))
@@ -296,7 +307,7 @@ class ReviewScreen(ImflScreen):
             return
         detail = self._details.get(row.item_id)
         on_now = not (detail.flagged if detail else False)
-        if await self.attempt(lambda: self.project.flag(row.item_id, on_now)):
+        if await self.done(lambda: self.project.flag(row.item_id, on_now)):
             self._details.pop(row.item_id, None)
             self._show_item()
 
@@ -308,9 +319,7 @@ class ReviewScreen(ImflScreen):
         detail = self._details.get(row.item_id)
 
         async def save(text: str | None) -> None:
-            if text is not None and await self.attempt(
-                lambda: self.project.note(row.item_id, text)
-            ):
+            if text is not None and await self.done(lambda: self.project.note(row.item_id, text)):
                 self._details.pop(row.item_id, None)
                 self._show_item()
 
@@ -378,7 +387,11 @@ def detail_lines(detail: ItemDetail, row: ReviewRow, width: int) -> list[Line]:
         context = wrap(safe_text(detail.item.context, 6_000, newlines=True), width)
         lines.extend([line(""), *(line(part) for part in context[:8])])
         if len(context) > 8:
-            lines.append(line((f"… {len(context) - 8} more lines · ", "dim"), ("d", "key"), (" opens", "dim")))
+            lines.append(
+                line(
+                    (f"… {len(context) - 8} more lines · ", "dim"), ("d", "key"), (" opens", "dim")
+                )
+            )
     lines.append(line(""))
     for who, opinion, style in (("LLM", detail.llm, "llm"), ("model", detail.model, "model")):
         lines.append(opinion_line(who, opinion, style))
@@ -386,12 +399,18 @@ def detail_lines(detail: ItemDetail, row: ReviewRow, width: int) -> list[Line]:
     if votes:
         most = max(sorted(set(votes)), key=votes.count)
         words = f"{votes.count(most)} of {len(votes)} {one_line(most, 20)}"
-        lines.append(line((pad("similar", 9), "dim"), (words, "human"), (", labelled by you", "dim")))
+        lines.append(
+            line((pad("similar", 9), "dim"), (words, "human"), (", labelled by you", "dim"))
+        )
     if detail.reason:
         lines.append(line(""))
         lines.extend(line((part, "dim")) for part in wrap(safe_text(detail.reason, 600), width))
     if row.status != "unreviewed":
-        words = "you kept it" if row.status == "accepted" else f"you said {one_line(detail.label or '', 30)}"
+        words = (
+            "you kept it"
+            if row.status == "accepted"
+            else f"you said {one_line(detail.label or '', 30)}"
+        )
         lines.append(line(("✓ " if row.status == "accepted" else "✎ ", "good"), words))
     if detail.flagged:
         lines.append(line(("⚑ flagged", "warn")))
@@ -438,7 +457,8 @@ def item_parts(detail: ItemDetail) -> list[tuple[str, str]]:
         parts.append(("from its file", "\n".join(f"{k}: {v}" for k, v in detail.item.meta.items())))
     if detail.history:
         events = [
-            f"{event.created_at:%Y-%m-%d %H:%M}  {event.action.value} {event.label or ''} {event.comment or ''}"
+            f"{event.created_at:%Y-%m-%d %H:%M}  {event.action.value} "
+            f"{event.label or ''} {event.comment or ''}"
             for event in detail.history
         ]
         parts.append(("history", "\n".join(events)))

@@ -101,9 +101,13 @@ class SetupScreen(ImflScreen):
     PAGE = "setup"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "next", "Next", id="setup.next", tooltip="Go on with these answers"),
-        Binding("escape", "back", "Back", id="setup.back", tooltip="The step before; leaves at last"),
+        Binding(
+            "escape", "back", "Back", id="setup.back", tooltip="The step before; leaves at last"
+        ),
         Binding("down", "app.focus_next", "Field", id="setup.down", tooltip="Next field"),
-        Binding("up", "app.focus_previous", "Up", id="setup.up", show=False, tooltip="Field before"),
+        Binding(
+            "up", "app.focus_previous", "Up", id="setup.up", show=False, tooltip="Field before"
+        ),
         Binding("ctrl+t", "test", "Test annotator", id="setup.test", tooltip="Ask it one question"),
     ]
 
@@ -125,9 +129,8 @@ class SetupScreen(ImflScreen):
         yield Text(title="preview", id="facts", classes="panel")
         yield Text(id="problem")
 
-    async def on_mount(self) -> None:
+    async def begin(self) -> None:
         """Take kept answers up again."""
-        super().on_mount()
         folder = self.imfl.preferences_folder
         self._draft_file = drafts.draft_path(folder, self.imfl.path)
         kept = drafts.load_draft(self._draft_file)
@@ -197,7 +200,10 @@ class SetupScreen(ImflScreen):
         elif step == "budget":
             title, lines = "what the plan costs", price_lines(self._draft, self._price, width)
         else:
-            title, lines = "the project", summary_lines(self._draft, self._price, self.imfl.path.name)
+            title, lines = (
+                "the project",
+                summary_lines(self._draft, self._price, self.imfl.path.name),
+            )
         panel.set_title(title)
         panel.show(lines)
 
@@ -207,8 +213,12 @@ class SetupScreen(ImflScreen):
             width = max(self.size.width - 4, 20)
             mark = "✗ " if style == "bad" else "▸ "
             rows = wrap(safe_text(words, 600), width)
-            lines = [line((" " + (mark if n == 0 else "  "), style), row) for n, row in enumerate(rows)]
-            lines.extend(line(("   " + row, "dim")) for row in wrap(safe_text(hint, 400), width) if hint)
+            lines = [
+                line((" " + (mark if n == 0 else "  "), style), row) for n, row in enumerate(rows)
+            ]
+            lines.extend(
+                line(("   " + row, "dim")) for row in wrap(safe_text(hint, 400), width) if hint
+            )
         self.query_one("#problem", Text).show(lines)
 
     def on_resize(self) -> None:
@@ -411,7 +421,9 @@ def preview_lines(source: Source, draft: Draft, width: int, rows: int = 8) -> li
     narrow = min(max((width - 30) // max(len(names) - 1, 1) - 2, 6), 18) if len(names) > 1 else 0
     first = max(width - (narrow + 2) * (len(names) - 1), 20)
     sizes = {name: first if name == wide else narrow for name in names}
-    lines: list[Line] = [[Span(pad(one_line(name, sizes[name]), sizes[name] + 2), "key") for name in names]]
+    lines: list[Line] = [
+        [Span(pad(one_line(name, sizes[name]), sizes[name] + 2), "key") for name in names]
+    ]
     lines.extend(
         [Span(pad(one_line(_value(row.get(name)), sizes[name]), sizes[name] + 2)) for name in names]
         for row in source.preview(rows)
@@ -429,7 +441,9 @@ def _value(value: object) -> str:
 def label_lines(counts: Counter[str], width: int) -> list[Line]:
     """How often each label occurs in the file."""
     if not counts:
-        words = "The file names no labels. Write yours above; nothing has to be labelled beforehand."
+        words = (
+            "The file names no labels. Write yours above; nothing has to be labelled beforehand."
+        )
         return [line((row, "dim")) for row in wrap(words, width)]
     total = sum(counts.values())
     lines: list[Line] = [
@@ -470,18 +484,32 @@ def price_lines(draft: Draft, price: CostEstimate | None, width: int) -> list[Li
     if price is None:
         return [line(("The price is being worked out.", "dim"))]
     lines: list[Line] = [
-        line((pad("your time", 14), "dim"), ("about " + duration(price.minutes_of_person * 60), "strong"))
+        line(
+            (pad("your time", 14), "dim"),
+            ("about " + duration(price.minutes_of_person * 60), "strong"),
+        )
     ]
     if not price.calls:
-        return [*lines, line((pad("money", 14), "dim"), ("nothing", "strong"), (f"  {price.price_source}", "dim"))]
+        return [
+            *lines,
+            line(
+                (pad("money", 14), "dim"), ("nothing", "strong"), (f"  {price.price_source}", "dim")
+            ),
+        ]
     if not price.price_known:
-        words = "The model's price is not known. Write it in the step before (price), or the run will not start."
+        words = (
+            "The model's price is not known. Write it in the step before (price), "
+            "or the run will not start."
+        )
         return [*lines, *(line((row, "warn")) for row in wrap(words, width))]
     lines.append(
         line(
             (pad("money", 14), "dim"),
             (money_range(price.money_low, price.money_high), "strong"),
-            (f"  {thousands(price.calls)} calls, prices: {one_line(price.price_source, 40)}", "dim"),
+            (
+                f"  {thousands(price.calls)} calls, prices: {one_line(price.price_source, 40)}",
+                "dim",
+            ),
         )
     )
     try:
@@ -507,9 +535,12 @@ def summary_lines(draft: Draft, price: CostEstimate | None, name: str) -> list[L
         ("budget", f"{draft.human} by you, {draft.llm} by the LLM, in {draft.rounds} rounds"),
         ("hard stops", f"${draft.money or '—'} · {draft.minutes or '—'} min"),
     )
-    lines: list[Line] = [
-        line((pad(key, 12), "dim"), one_line(value, 200)) for key, value in rows
-    ]
+    lines: list[Line] = [line((pad(key, 12), "dim"), one_line(value, 200)) for key, value in rows]
     if price is not None and price.calls:
-        lines.append(line((pad("price", 12), "dim"), (money_range(price.money_low, price.money_high), "strong")))
+        lines.append(
+            line(
+                (pad("price", 12), "dim"),
+                (money_range(price.money_low, price.money_high), "strong"),
+            )
+        )
     return lines

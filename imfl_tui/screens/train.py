@@ -25,7 +25,9 @@ class TrainScreen(ImflScreen):
     PAGE = "train"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "begin", "Start", id="train.start", tooltip="Go on with the round"),
-        Binding("c", "stop", "Cancel", id="train.cancel", tooltip="Stop; the last good model stays"),
+        Binding(
+            "c", "stop", "Cancel", id="train.cancel", tooltip="Stop; the last good model stays"
+        ),
         HOME,
     ]
 
@@ -94,8 +96,7 @@ def waiting_words(status: Status, jobs: Jobs) -> str:
 def figure_lines(run: TrainingRun, width: int) -> list[Line]:
     """Steps, speed, device, validation."""
     if run.last is None:
-        state = "starting" if run.running else "ended"
-        return [line(("▸ ", "accent"), state)]
+        return [line(("▸ ", "accent"), "starting" if run.running else "ended")]
     last = run.last
     name, figures = 9, 15
     room = max(width - name - figures - 2, 6)

@@ -48,7 +48,13 @@ def mixed_bar(parts: list[tuple[float, str, str]], width: int) -> list[Span]:
 
 
 def gauge(
-    name: str, figures: str, share: float | None, width: int, *, style: str, columns: tuple[int, int]
+    name: str,
+    figures: str,
+    share: float | None,
+    width: int,
+    *,
+    style: str,
+    columns: tuple[int, int],
 ) -> Line:
     """A row ``name  figures  bar``; without a limit (``share`` None) there is no bar, only words.
 

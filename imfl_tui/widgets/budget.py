@@ -56,7 +56,9 @@ def next_cost(estimate: CostEstimate | None, budget: BudgetUse) -> Line:
     if not estimate.calls:
         return line(("next round: ", "dim"), minutes, (" of you, no LLM calls", "dim"))
     if not estimate.price_known:
-        return line(("next round: ", "dim"), ("price unknown", "warn"), (f", {minutes} of you", "dim"))
+        return line(
+            ("next round: ", "dim"), ("price unknown", "warn"), (f", {minutes} of you", "dim")
+        )
     price = money_range(estimate.money_low, estimate.money_high)
     if not estimate.money_high:
         price = "free"

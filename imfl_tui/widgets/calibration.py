@@ -23,7 +23,9 @@ def calibration_lines(bins: Sequence[CalibrationBin], error: float, width: int) 
         right, sure = round(b.accuracy * room), min(round(b.confidence * room), room - 1)
         cells = ["█" if n < right else "·" for n in range(room)]
         gap = b.accuracy - b.confidence
-        note, style = ("≈", "dim") if abs(gap) < 0.05 else ("over", "bad") if gap < 0 else ("under", "warn")
+        note, style = (
+            ("≈", "dim") if abs(gap) < 0.05 else ("over", "bad") if gap < 0 else ("under", "warn")
+        )
         lines.append(
             [
                 Span(f"{fraction(b.low, 1)}–{fraction(b.high, 1)}"[:7].ljust(8), "dim"),
@@ -45,7 +47,9 @@ class Calibration(Canvas):
     """The panel on Results."""
 
     def __init__(self, *, id: str | None = None) -> None:
-        super().__init__(title="calibration · │ how sure, █ how often right", id=id, classes="panel")
+        super().__init__(
+            title="calibration · │ how sure, █ how often right", id=id, classes="panel"
+        )
         self._bins: Sequence[CalibrationBin] = ()
         self._error = 0.0
 

@@ -54,8 +54,8 @@ class Canvas(Widget, can_focus=False):
 
     def set_title(self, title: str, subtitle: str = "") -> None:
         """Write safe text into the border."""
-        self.border_title = Content(safe_text(title, 200))  # type: ignore[assignment]
-        self.border_subtitle = Content(safe_text(subtitle, 200))  # type: ignore[assignment]
+        self.border_title = Content(safe_text(title, 200))
+        self.border_subtitle = Content(safe_text(subtitle, 200))
 
     @property
     def lines(self) -> Sequence[Line]:

@@ -25,7 +25,9 @@ def confusion_lines(
     size = max(digits + 2, min(name, 9)) + 1
     if name + 2 + size * len(labels) > width or len(labels) + 1 > height:
         return confused_pairs(labels, counts, height, width)
-    head: list[Span] = [Span(pad("truth \\ said", name + 2) if name >= 10 else " " * (name + 2), "dim")]
+    head: list[Span] = [
+        Span(pad("truth \\ said", name + 2) if name >= 10 else " " * (name + 2), "dim")
+    ]
     head.extend(Span(pad(one_line(label, size - 1), size, "right"), "dim") for label in labels)
     lines: list[Line] = [head]
     for i, label in enumerate(labels):
@@ -59,7 +61,11 @@ def confused_pairs(
     for count, i, j in pairs[: max(height - 1, 1)]:
         names = f"{one_line(labels[i], room)} → {one_line(labels[j], room)}"
         lines.append(
-            line(pad(names, max(width - 13, 10)), (f"{count:>4}", "bad"), (f" of {sum(counts[i]):<5}", "dim"))
+            line(
+                pad(names, max(width - 13, 10)),
+                (f"{count:>4}", "bad"),
+                (f" of {sum(counts[i]):<5}", "dim"),
+            )
         )
     return lines
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from imfl_engine.views import CurvePoint
 from imfl_tui.spans import Line, line
@@ -22,7 +23,8 @@ def curve_lines(
         words = "The curve starts after the first training."
         if majority:
             words += f" Always saying “{one_line(majority[0], 30)}” would be right {fraction(majority[1])}."
-        return [line((text, "dim")) for text in wrap(words, max(width, 1))][: max(height, 1)]
+        rows = wrap(words, max(width, 1))[: max(height, 1)]
+        return [line((row, "dim")) for row in rows]
     plot_height = max(height - 1, 2)
     values = [bound for p in points for bound in (p.accuracy.low, p.accuracy.high)]
     if majority and majority[1] > min(values) - 0.25:
@@ -52,14 +54,14 @@ def curve_lines(
         plot.put(AXIS, y, "┄" * max(width - AXIS - len(words), 0), "rule")
         if width - AXIS > len(words) + 4:
             plot.put(width - len(words), y, words, "dim")
-    spots = [(column(p.round), row(p.accuracy.value)) for p in points]
-    for (x0, y0), (x1, y1) in zip(spots, spots[1:], strict=False):
-        plot.stroke(x0 * 2, _dots(y0), x1 * 2, _dots(y1), "accent")
-    for point, (x, y) in zip(points, spots, strict=True):
+    spots: list[tuple[int, float]] = [(column(p.round), row(p.accuracy.value)) for p in points]
+    for (ax, ay), (bx, by) in pairwise(spots):
+        plot.stroke(ax * 2, _dots(ay), bx * 2, _dots(by), "accent")
+    for point, (x, height_of) in zip(points, spots, strict=True):
         top, bottom = round(row(point.accuracy.high)), round(row(point.accuracy.low))
         for between in range(top, bottom + 1):
             plot.put(x, between, "│", "rule")
-        plot.put(x, round(y), "●", "accent")
+        plot.put(x, round(height_of), "●", "accent")
     final = points[-1].accuracy
     half = (final.high - final.low) / 2
     words = f"{fraction(final.value, 3)} ± {fraction(half, 3)}"

@@ -25,15 +25,16 @@ def distribution_lines(counts: Sequence[LabelCount], width: int, height: int) ->
     lines: list[Line] = []
     for count in shown:
         both = count.human + count.llm
-        bars = mixed_bar(
-            [(count.human / most, "█", "human"), (count.llm / most, "▒", "llm")], room
-        )
+        bars = mixed_bar([(count.human / most, "█", "human"), (count.llm / most, "▒", "llm")], room)
         lines.append(
             fill(
                 line(
                     pad(one_line(count.label, name_width), name_width),
                     " ",
-                    *[span if span.style != "dim" else span._replace(text=" " * len(span.text)) for span in bars],
+                    *[
+                        span if span.style != "dim" else span._replace(text=" " * len(span.text))
+                        for span in bars
+                    ],
                     (f"{100 * both / total:4.0f} %", "dim"),
                     (f"{thousands(both):>7}", "strong"),
                 ),

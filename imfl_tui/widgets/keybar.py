@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from textual.screen import Screen
 
@@ -47,7 +47,7 @@ def spans_of(key: Key) -> list[Span]:
     return [Span(key.key, "key", key.action), *words]
 
 
-def keys_of(screen: Screen[object]) -> list[Key]:
+def keys_of(screen: Screen[Any]) -> list[Key]:
     """The shown bindings of a screen, each action once, in the order they are declared."""
     keys: dict[str, Key] = {}
     for active in screen.active_bindings.values():
@@ -71,9 +71,10 @@ class KeyBar(Canvas):
 
     def on_mount(self) -> None:
         """Follow the bindings of the screen."""
-        self.screen.bindings_updated_signal.subscribe(self, self._bindings_updated)
+        self.screen.bindings_updated_signal.subscribe(self, self.follow)
 
-    def _bindings_updated(self, screen: Screen[object]) -> None:
+    def follow(self, screen: Screen[Any]) -> None:
+        """Show the keys of ``screen`` as they are now."""
         if screen is self.screen and screen.is_current:
             keys = keys_of(screen)
             if keys != self._keys:

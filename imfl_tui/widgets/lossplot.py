@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from imfl_tui.jobs import TrainingRun
 from imfl_tui.spans import Line, line
@@ -37,7 +38,7 @@ def loss_lines(run: TrainingRun | None, width: int, height: int) -> list[Line]:
         plot.put(0, row, f"{tick:>4.2g}"[:4].rjust(4), "dim")
         plot.put(AXIS - 1, row, "┤", "rule")
     points = thinned(run.losses, room * 2)
-    for (s0, l0), (s1, l1) in zip(points, points[1:], strict=False):
+    for (s0, l0), (s1, l1) in pairwise(points):
         plot.stroke(round(x(s0)), round(y(l0)), round(x(s1)), round(y(l1)), "accent")
     if len(points) == 1:
         plot.dot(round(x(points[0][0])), round(y(points[0][1])), "accent")
@@ -53,7 +54,9 @@ def loss_lines(run: TrainingRun | None, width: int, height: int) -> list[Line]:
     axis.put(0, 0, "step", "dim")
     for share in (0.25, 0.5, 0.75, 1.0):
         text = f" {thousands(last_step * share)} "
-        axis.put(min(round(x(round(last_step * share))) // 2, width) - len(text) + 1, 0, text, "dim")
+        axis.put(
+            min(round(x(round(last_step * share))) // 2, width) - len(text) + 1, 0, text, "dim"
+        )
     return [*plot.rows(), *axis.rows()]
 
 

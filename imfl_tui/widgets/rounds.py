@@ -81,12 +81,13 @@ def _cell(cell: RoundProgress, width: int) -> list[Line]:
         you, llm = f"{cell.human_done}", f"{cell.llm_done}"
     else:
         you, llm = f"{cell.human_planned}", f"{cell.llm_planned}"
+    wide = len(you) + len(llm) + 11 <= room
     words = line(
         " " * (len(head) + 2),
         (you, "human" if cell.state != "planned" else "dim"),
-        (" you · " if len(you) + len(llm) + 11 <= room else " · ", "dim"),
+        (" you · " if wide else " · " if len(you) + len(llm) + 3 <= room else "·", "dim"),
         (llm, "llm" if cell.state != "planned" else "dim"),
-        (" LLM" if len(you) + len(llm) + 11 <= room else "", "dim"),
+        (" LLM" if wide else "", "dim"),
     )
     return [top, fill(words, width)]
 
@@ -112,9 +113,12 @@ class Rounds(Canvas):
         lines = rounds_lines(self._rounds, width)
         if height > 2:
             legend = [
-                Span("█", "human"), Span(" labelled by you   ", "dim"),
-                Span("▒", "llm"), Span(" by the LLM   ", "dim"),
-                Span("·", "dim"), Span(" planned", "dim"),
+                Span("█", "human"),
+                Span(" labelled by you   ", "dim"),
+                Span("▒", "llm"),
+                Span(" by the LLM   ", "dim"),
+                Span("·", "dim"),
+                Span(" planned", "dim"),
             ]
             lines = [*lines, legend]
         return lines

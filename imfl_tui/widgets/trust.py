@@ -31,7 +31,9 @@ def trust_lines(trust: LlmTrust, width: int) -> list[Line]:
         truth, said, times, of = trust.worst_pair
         tail = f", {times} of {of}"
         room = max(width - len(tail) - 13, 12)
-        first = min(cells(one_line(truth, room)), max(room // 2, room - cells(one_line(said, room))))
+        first = min(
+            cells(one_line(truth, room)), max(room // 2, room - cells(one_line(said, room)))
+        )
         names = f"{one_line(truth, first)} → {one_line(said, room - first)}"
         lines.append(line(("worst at: ", "dim"), names, (tail, "dim")))
     if trust.expected_errors is not None:
@@ -48,7 +50,9 @@ def trust_lines(trust: LlmTrust, width: int) -> list[Line]:
 
 def _review_line(trust: LlmTrust) -> list[Span]:
     if not trust.reviewed:
-        return line(("none reviewed yet · ", "dim"), ("r", "key"), (" shows the riskiest first", "dim"))
+        return line(
+            ("none reviewed yet · ", "dim"), ("r", "key"), (" shows the riskiest first", "dim")
+        )
     return line(
         ("reviewed ", "dim"),
         thousands(trust.reviewed),

@@ -19,7 +19,6 @@ from imfl_engine.events import (
     Annotated,
     Event,
     Progress,
-    StepFinished,
     StepStarted,
     TrainingProgress,
     ValidationMeasured,
@@ -118,8 +117,7 @@ class FakeProject:
         kind = "multiple-choice" if options else "classification"
         self.settings = settings(labels, kind)
         self.items = [
-            Item(n + 1, f"s{n + 1:04}", texts[n % len(texts)], context, options)
-            for n in range(400)
+            Item(n + 1, f"s{n + 1:04}", texts[n % len(texts)], context, options) for n in range(400)
         ]
         self.size = 40
         self.batch = [item.item_id for item in self.items[: self.size]]
@@ -173,17 +171,29 @@ class FakeProject:
             step=step,
             rounds=rounds,
             budget=BudgetUse(
-                human, 200, 0 if empty else 280, 800, 0.0 if empty else 0.62,
-                0.0, 5.0, 0.0 if empty else 41.0, 120.0,
+                human,
+                200,
+                0 if empty else 280,
+                800,
+                0.0 if empty else 0.62,
+                0.0,
+                5.0,
+                0.0 if empty else 41.0,
+                120.0,
             ),
             curve=() if empty else curve,
             majority=None if empty else ("neutral", 0.596),
             label_counts=tuple(
                 LabelCount(label, 0 if empty else a, 0 if empty else b) for label, a, b in counts
-            ) if self.labels == ("positive", "negative", "neutral") else tuple(
-                LabelCount(label, (n * 7) % 13, (n * 11) % 23) for n, label in enumerate(self.labels)
+            )
+            if self.labels == ("positive", "negative", "neutral")
+            else tuple(
+                LabelCount(label, (n * 7) % 13, (n * 11) % 23)
+                for n, label in enumerate(self.labels)
             ),
-            trust=LlmTrust(None, None, 0, 0, 0, None) if empty else LlmTrust(
+            trust=LlmTrust(None, None, 0, 0, 0, None)
+            if empty
+            else LlmTrust(
                 Interval(0.80, 0.63, 0.90, 30), 31.4, 280, 18, 6, ("negative", "neutral", 5, 9)
             ),
             pool_size=3876,
@@ -214,9 +224,9 @@ class FakeProject:
             total=self.size,
             reason="the model hesitates: neutral .38, negative .36 · unlike anything you labelled",
             control=rank % 9 == 0,
-            model=None if self.stage == "empty" else Opinion(
-                labels[-1], 0.38, {label: 1 / len(labels) for label in labels}
-            ),
+            model=None
+            if self.stage == "empty"
+            else Opinion(labels[-1], 0.38, {label: 1 / len(labels) for label in labels}),
             llm=None,
             flagged=item_id in self.flags,
             comment=self.notes.get(item_id),
@@ -232,8 +242,9 @@ class FakeProject:
             status: Any = self.reviewed.get(item.item_id, "unreviewed")
             risk = 0.91 * (1 - n / 280) ** 3
             rows.append(
-                ReviewRow(item.item_id, item.text, labels[(n * 2) % len(labels)], risk,
-                          1 + n % 2, status)
+                ReviewRow(
+                    item.item_id, item.text, labels[(n * 2) % len(labels)], risk, 1 + n % 2, status
+                )
             )
         return rows
 
@@ -243,8 +254,12 @@ class FakeProject:
         expected = sum(row.risk or 0 for row in left)
         found = sum(1 for status in self.reviewed.values() if status == "corrected")
         return ReviewPage(
-            tuple(rows[offset : offset + limit]), offset, len(rows), len(left),
-            expected if rows else None, len(self.reviewed) + (18 if rows else 0),
+            tuple(rows[offset : offset + limit]),
+            offset,
+            len(rows),
+            len(left),
+            expected if rows else None,
+            len(self.reviewed) + (18 if rows else 0),
             found + (6 if rows else 0),
             sum(row.risk or 0 for row in left[:20]) if rows else None,
         )
@@ -254,17 +269,25 @@ class FakeProject:
         item = self.items[item_id - 1]
         llm = labels[((item_id - 61) * 2) % len(labels)]
         return ItemDetail(
-            item=item, label=llm, source="llm",
+            item=item,
+            label=llm,
+            source="llm",
             history=tuple(event for event in self.events if event.item_id == item_id),
             model=Opinion(labels[0], 0.91, {labels[0]: 0.91}),
             llm=Opinion(llm, 0.61, {llm: 0.61}),
-            risk=0.80, reason="model says positive .91, 4 of 5 neighbours say positive, LLM unsure",
-            round=2, control=False,
+            risk=0.80,
+            reason="model says positive .91, 4 of 5 neighbours say positive, LLM unsure",
+            round=2,
+            control=False,
             demonstrations=tuple(await self.similar(item_id)),
             messages='[{"role": "system", "content": "Judge the effect on the company."},'
             ' {"role": "user", "content": "The contract is worth some EUR 1 million."}]',
-            raw_reply='{"label": "neutral"}', reply_status="ok", input_tokens=412,
-            output_tokens=4, cost_usd=0.0021, flagged=item_id in self.flags,
+            raw_reply='{"label": "neutral"}',
+            reply_status="ok",
+            input_tokens=412,
+            output_tokens=4,
+            cost_usd=0.0021,
+            flagged=item_id in self.flags,
             comment=self.notes.get(item_id),
         )
 
@@ -273,54 +296,73 @@ class FakeProject:
             return []
         labels = self.labels or ("A", "B", "C")
         return [
-            SimilarItem(300 + n, self.items[(item_id + n) % 12].text, labels[(n + 1) % len(labels)],
-                        0.81 - n / 20)
+            SimilarItem(
+                300 + n,
+                self.items[(item_id + n) % 12].text,
+                labels[(n + 1) % len(labels)],
+                0.81 - n / 20,
+            )
             for n in range(k)
         ]
 
-    async def search(
-        self, filter: ItemFilter, after: int = 0, limit: int = 100
-    ) -> list[ItemRow]:
-        return [row for row in self._matching(filter) if row.item_id > after][:limit]
+    async def search(self, wanted: ItemFilter, after: int = 0, limit: int = 100) -> list[ItemRow]:
+        return [row for row in self._matching(wanted) if row.item_id > after][:limit]
 
-    def _matching(self, filter: ItemFilter) -> list[ItemRow]:
+    def _matching(self, wanted: ItemFilter) -> list[ItemRow]:
         rows = []
         for item in self.items:
-            if filter.text and filter.text.lower() not in item.text.lower():
+            if wanted.text and wanted.text.lower() not in item.text.lower():
                 continue
             label = self.answers.get(item.item_id)
             source = "human" if label else None
             if self.stage != "empty" and 60 < item.item_id <= 340:
-                label, source = (self.labels or ("A",))[item.item_id % len(self.labels or "A")], "llm"
-            if filter.label and filter.label != label:
+                label, source = (
+                    (self.labels or ("A",))[item.item_id % len(self.labels or "A")],
+                    "llm",
+                )
+            if wanted.label and wanted.label != label:
                 continue
-            if filter.source and filter.source != (source or "unlabelled"):
+            if wanted.source and wanted.source != (source or "unlabelled"):
                 continue
-            rows.append(ItemRow(item.item_id, item.key, item.text, label, source,
-                                3 if source == "human" else None, None, None))
+            rows.append(
+                ItemRow(
+                    item.item_id,
+                    item.key,
+                    item.text,
+                    label,
+                    source,
+                    3 if source == "human" else None,
+                    None,
+                    None,
+                )
+            )
         return rows
 
-    async def count(self, filter: ItemFilter) -> int:
-        return len(self._matching(filter))
+    async def count(self, wanted: ItemFilter) -> int:
+        return len(self._matching(wanted))
 
     async def evaluation(self, round: int | None = None) -> Evaluation | None:
         if self.stage == "empty":
             return None
         labels = ("positive", "negative", "neutral")
         return Evaluation(
-            scope="test", accuracy=Interval(0.794, 0.768, 0.819, 966),
+            scope="test",
+            accuracy=Interval(0.794, 0.768, 0.819, 966),
             macro_f1=Interval(0.751, 0.718, 0.781, 966),
             classes=(
                 ClassScore("positive", 0.74, 0.69, 0.71, 273),
                 ClassScore("negative", 0.70, 0.66, 0.68, 117),
                 ClassScore("neutral", 0.84, 0.88, 0.86, 576),
             ),
-            labels=labels, confusion=((188, 14, 71), (13, 77, 27), (52, 18, 506)),
+            labels=labels,
+            confusion=((188, 14, 71), (13, 77, 27), (52, 18, 506)),
             calibration=tuple(
                 CalibrationBin(n / 10, (n + 1) / 10, n / 10 + 0.05, n / 10 + 0.02, 20 + n * 15)
                 for n in range(3, 10)
             ),
-            expected_calibration_error=0.041, majority=("neutral", 0.596), round=3,
+            expected_calibration_error=0.041,
+            majority=("neutral", 0.596),
+            round=3,
         )
 
     async def history(self, limit: int = 20) -> list[LabelEvent]:
@@ -328,26 +370,50 @@ class FakeProject:
 
     # effects
 
-    def _event(self, item_id: int, action: Action, label: str | None = None,
-               seconds: float | None = None, undoes: int | None = None,
-               comment: str | None = None) -> LabelEvent:
+    def _event(
+        self,
+        item_id: int,
+        action: Action,
+        label: str | None = None,
+        seconds: float | None = None,
+        undoes: int | None = None,
+        comment: str | None = None,
+    ) -> LabelEvent:
         if self.error is not None:
             raise self.error
-        event = LabelEvent(len(self.events) + 1, item_id, action, label, 3, Origin.BATCH, "me",
-                           seconds, comment, undoes, CLOCK)
+        event = LabelEvent(
+            len(self.events) + 1,
+            item_id,
+            action,
+            label,
+            3,
+            Origin.BATCH,
+            "me",
+            seconds,
+            comment,
+            undoes,
+            CLOCK,
+        )
         self.events.append(event)
         return event
 
-    async def label(self, item_id: int, label: str, *, seconds: float | None = None,
-                    origin: Origin = Origin.BATCH) -> LabelEvent:
+    async def label(
+        self,
+        item_id: int,
+        label: str,
+        *,
+        seconds: float | None = None,
+        origin: Origin = Origin.BATCH,
+    ) -> LabelEvent:
         event = self._event(item_id, Action.LABEL, label, 3.0)
         self.answers[item_id] = label
         if origin is Origin.REVIEW:
             self.reviewed[item_id] = "corrected"
         return event
 
-    async def skip(self, item_id: int, *, seconds: float | None = None,
-                   origin: Origin = Origin.BATCH) -> LabelEvent:
+    async def skip(
+        self, item_id: int, *, seconds: float | None = None, origin: Origin = Origin.BATCH
+    ) -> LabelEvent:
         event = self._event(item_id, Action.SKIP)
         self.answers[item_id] = None
         return event
@@ -431,10 +497,20 @@ class FakeProject:
 def reply(item_id: int, label: str = "neutral", status: ReplyStatus = ReplyStatus.OK) -> Reply:
     """A committed reply."""
     return Reply(
-        item_id, 3, Purpose.ANNOTATE, status, label if status.has_label else None,
-        "openai:small-model", f"h{item_id}", confidence=0.61 + (item_id % 30) / 100,
-        messages='[{"role": "user", "content": "The contract…"}]', demonstration_ids=(1, 2, 3),
-        input_tokens=412, output_tokens=4, cost_usd=0.0021, seconds=0.8,
+        item_id,
+        3,
+        Purpose.ANNOTATE,
+        status,
+        label if status.has_label else None,
+        "openai:small-model",
+        f"h{item_id}",
+        confidence=0.61 + (item_id % 30) / 100,
+        messages='[{"role": "user", "content": "The contract…"}]',
+        demonstration_ids=(1, 2, 3),
+        input_tokens=412,
+        output_tokens=4,
+        cost_usd=0.0021,
+        seconds=0.8,
     )
 
 
@@ -446,8 +522,17 @@ def annotation_script(count: int = 12, total: int = 160) -> list[Event]:
     for n in range(1, count + 1):
         events.append(
             Annotated(
-                reply(100 + n, labels[n % 3], statuses[n % 10]), n, total, 16, 2, n // 10,
-                0.62 + n * 0.0021, 0.034, 5.0, 212.0, 42.0,
+                reply(100 + n, labels[n % 3], statuses[n % 10]),
+                n,
+                total,
+                16,
+                2,
+                n // 10,
+                0.62 + n * 0.0021,
+                0.034,
+                5.0,
+                212.0,
+                42.0,
             )
         )
     return events
@@ -459,8 +544,9 @@ def training_script(steps: int = 60, total: int = 95) -> list[Event]:
     for n in range(1, steps + 1):
         loss = 1.08 * (0.97**n) + 0.12 + 0.05 * ((n * 7) % 5) / 5
         events.append(
-            TrainingProgress(n, total, n / 19, loss, 74.6, (total - n) * 0.8, "cpu (bf16)",
-                             412_000_000)
+            TrainingProgress(
+                n, total, n / 19, loss, 74.6, (total - n) * 0.8, "cpu (bf16)", 412_000_000
+            )
         )
         if n % 19 == 0:
             events.append(ValidationMeasured(n, loss + 0.1, 0.6 + n / 400))
@@ -470,5 +556,3 @@ def training_script(steps: int = 60, total: int = 95) -> list[Event]:
 def embedding_script(done: int = 612, total: int = 2000) -> list[Event]:
     """The events of an embedding under way."""
     return [StepStarted(Step(StepKind.EMBED, 4)), Progress("embed", done, total, "items", 12.0)]
-
-
