@@ -143,6 +143,32 @@ def test_a_setting_that_would_invalidate_labels_is_refused(cli: Cli, finished: P
     assert "embedder" in refused.err
 
 
+def test_a_small_budget_fine_tunes_the_shipped_encoder(cli: Cli, tmp_path: Path) -> None:
+    words = {"good": "what a lovely warm day", "bad": "this is broken and sad"}
+    data = tmp_path / "d.jsonl"
+    data.write_text(
+        "".join(
+            json.dumps({"text": f"{words[name]} {n}", "label": name}) + "\n"
+            for n in range(20)
+            for name in words
+        ),
+        "utf-8",
+    )
+    project = tmp_path / "p.db"
+    made = cli(
+        "new", project, data, "--test", "0.3", "--human", 8, "--llm", 8, "--rounds", 1,
+    )  # fmt: skip
+    assert made.code == 0, made.err
+    assert cli("config", project, "training.epochs", 2).code == 0
+    ran = cli("run", project, "--human", "gold", "--json")
+    assert ran.code == 0, ran.err
+    assert ran.json["target"] == "minilm"
+    assert ran.json["step"]["kind"] == "finished"
+    assert ran.json["curve"][-1]["scope"] == "test"
+    assert cli("save-model", project, tmp_path / "model").code == 0
+    assert (tmp_path / "model" / "config.json").exists()
+
+
 @pytest.mark.slow
 def test_the_demo_fine_tunes_unattended(tmp_path: Path) -> None:
     done = subprocess.run(
