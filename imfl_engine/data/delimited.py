@@ -45,6 +45,7 @@ class DelimitedReader:
         self._encoding = encoding
         self._file = InputFile(path, encoding)
         self._quoted = True
+        self._batches: Any = None
         try:
             with reading(path):
                 header = self._read_header(tabs)
@@ -113,7 +114,7 @@ class DelimitedReader:
         if not first.strip(b"\r\n"):
             return
         file.give_back(first)
-        batches = arrow_csv.open_csv(
+        self._batches = arrow_csv.open_csv(
             pa.PythonFile(file, mode="r"),
             read_options=arrow_csv.ReadOptions(block_size=_BLOCK, column_names=self._names),
             parse_options=arrow_csv.ParseOptions(
@@ -125,7 +126,7 @@ class DelimitedReader:
                 column_types=dict.fromkeys(self._names, pa.string()), strings_can_be_null=False
             ),
         )
-        yield from batches
+        yield from self._batches
 
     def _careful(self, skip: int) -> Iterator[TextChunk]:
         """The rows after the first ``skip``, by Python's reader."""
@@ -171,6 +172,8 @@ class DelimitedReader:
 
     def close(self) -> None:
         """See `Reader`."""
+        if self._batches is not None:
+            self._batches.close()
         self._file.close()
 
 

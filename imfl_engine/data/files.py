@@ -126,8 +126,14 @@ class InputFile:
             self._binary: BinaryIO = self._raw
             if path.suffix.lower() == ".gz":
                 self._binary = cast(BinaryIO, gzip.open(self._raw))  # noqa: SIM115 - closed by us
-            start = cast(io.BufferedReader, self._binary).peek(_PROBE)[:_PROBE]
-        self.encoding = self._check_encoding(start, encoding)
+        self._text: IO[str] | None = None
+        try:
+            with reading(path):
+                start = cast(io.BufferedReader, self._binary).peek(_PROBE)[:_PROBE]
+            self.encoding = self._check_encoding(start, encoding)
+        except BaseException:
+            self.close()
+            raise
 
     def _check_encoding(self, start: bytes, encoding: str | None) -> str:
         if encoding is not None:
@@ -151,7 +157,8 @@ class InputFile:
 
     def text(self, *, newline: str | None) -> IO[str]:
         """The file as text; ``newline`` as in `open`. A wrong byte raises `UnicodeDecodeError`."""
-        return io.TextIOWrapper(self._binary, encoding=self.encoding, newline=newline)
+        self._text = io.TextIOWrapper(self._binary, encoding=self.encoding, newline=newline)
+        return self._text
 
     def binary(self) -> BinaryIO:
         """The file's bytes, decompressed."""
@@ -164,8 +171,9 @@ class InputFile:
 
     def close(self) -> None:
         """Close the file; closing twice is harmless."""
-        self._binary.close()
-        self._raw.close()
+        for file in (self._text, self._binary, self._raw):
+            if file is not None:
+                file.close()
 
 
 def _not_decodable(path: Path, encoding: str) -> DataError:

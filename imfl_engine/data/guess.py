@@ -113,7 +113,7 @@ def guess_labels(values: Mapping[str, int] | Iterable[str | None]) -> tuple[str,
 
 def _guess_text(names: Sequence[str], rows: Sequence[Row]) -> tuple[str, tuple[str, ...]]:
     for name in _named(names, _TEXT):
-        if _holds_text(name, rows) or not rows:
+        if name.casefold() == "text" or _holds_text(name, rows):
             return name, ()
     lengths = {
         name: _mean_length(name, rows)

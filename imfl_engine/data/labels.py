@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -52,6 +52,35 @@ class ImportedLabel:
     def content_hash(self) -> str:
         """Identifies the item by what it says; see `imfl_engine.data.reading.content_hash`."""
         return content_hash(self.text, self.context, self.options)
+
+
+@dataclass(frozen=True, slots=True)
+class LabelImportReport:
+    """What became of the decisions in a file.
+
+    ``left_open`` carried no label, ``unknown_items`` match no item of the project, and
+    ``unknown_labels`` counts the labels that its schema does not have.
+    """
+
+    path: Path
+    tool: LabelTool
+    imported: int = 0
+    by_machine: int = 0
+    left_open: int = 0
+    unknown_items: int = 0
+    unknown_labels: Mapping[str, int] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        parts = [f"{self.imported:,} label{'s' * (self.imported != 1)} imported"]
+        for count, what in (
+            (self.by_machine, "by a machine and left out"),
+            (self.left_open, "without a decision"),
+            (self.unknown_items, "for items that are not in the project"),
+            (sum(self.unknown_labels.values()), "with a label that is not in the schema"),
+        ):
+            if count:
+                parts.append(f"{count:,} {what}")
+        return f"{self.path} ({self.tool}): {', '.join(parts)}."
 
 
 def recognise_labels(path: str | Path, encoding: str | None = None) -> LabelTool | None:

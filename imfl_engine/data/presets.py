@@ -86,7 +86,14 @@ def open_preset(
             f"The presets are {', '.join(PRESETS)} and headline:COLUMN.",
         )
     task, parts, columns = make[kind]()
-    return Preset(name, task, Source(parts, columns, test_fraction=test_fraction, seed=seed))
+    try:
+        source = Source(parts, columns, test_fraction=test_fraction, seed=seed)
+    except UsageError as error:  # a column is missing, and nobody has named one
+        raise DataError(
+            f"{error.message.partition(' (--')[0]}, so it is not the {kind} data set.",
+            "Give the file as its authors publish it.",
+        ) from error
+    return Preset(name, task, source)
 
 
 class _Rows:
