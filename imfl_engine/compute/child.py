@@ -189,6 +189,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="imfl-compute")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--work", type=Path, default=Path("."))
     options = parser.parse_args()
     source, sink = claim_standard_streams()
     with contextlib.suppress(OSError):
@@ -202,7 +203,7 @@ def main() -> None:
         if not made:
             from imfl_engine.compute.models import Workshop
 
-            made.append(Workshop.open(options.device, options.threads))
+            made.append(Workshop.open(options.device, options.threads, options.work))
         return made[0]
 
     with contextlib.suppress(Exception):  # a job that needs it will say why

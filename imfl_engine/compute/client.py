@@ -126,7 +126,7 @@ class Compute:
             try:
                 await asyncio.to_thread(_remove_stale_folders, self._work / "jobs")
                 self._child = await ChildProcess.start(
-                    device=self._device, threads=self._threads, log=self._log
+                    device=self._device, threads=self._threads, work=self._work, log=self._log
                 )
             except OSError as error:
                 raise ComputeCrashed(

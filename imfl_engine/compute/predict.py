@@ -99,23 +99,16 @@ def probabilities(
         )
         return
     device = workshop.device
-    if record.architecture == "causal":
-        scorer = causal.scorer(workshop, trained, inputs, options)
-        lengths, logits, module = scorer.lengths, scorer.logits, scorer.model
-    else:
-        tokens = encode(trained.tokenizer, inputs, max_length=record.max_length, task=record.task)
-        lengths, module = tokens.item_lengths, trained.model
-
-        def logits(items: IndexArray) -> torch.Tensor:
-            return encoder.item_logits(module, tokens, items, device.torch_device, options)
+    tokens = encode(trained.tokenizer, inputs, max_length=record.max_length, task=record.task)
 
     def forward(items: IndexArray) -> FloatArray:
         with torch.inference_mode(), device.autocast():
-            values = torch.softmax(logits(items).float(), dim=-1)
+            logits = encoder.item_logits(trained.model, tokens, items, device.torch_device, options)
+            values = torch.softmax(logits.float(), dim=-1)
             return np.asarray(values.cpu().numpy(), dtype=np.float32)
 
-    budget = Budget.for_inference(device, module)
-    for planned in token_batches(lengths, budget.tokens, max_rows=budget.rows):
+    budget = Budget.for_inference(device, trained.model)
+    for planned in token_batches(tokens.item_lengths, budget.tokens, max_rows=budget.rows):
         job.check()
         yield from in_pieces(planned, forward, device)
 

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from imfl_engine.compute import causal
 from imfl_engine.compute.checkpoints import RECORD, existing, read_record, replacing
 from imfl_engine.compute.models import resolve
 from imfl_engine.compute.wire import Saved
@@ -57,9 +58,12 @@ def save(job: Job, workshop: Workshop, *, model: Path, destination: Path, card: 
     record = read_record(model)
     loads_with = "sentence-transformers" if record.architecture == "probe" else "transformers"
     with replacing(destination) as folder:
-        for path in existing(model).iterdir():
-            if path.is_file():
-                shutil.copy2(path, folder / path.name)
+        if record.architecture == "causal":
+            causal.merge(workshop, existing(model), record, folder)
+        else:
+            for path in existing(model).iterdir():
+                if path.is_file() and path.name != RECORD:
+                    shutil.copy2(path, folder / path.name)
         if record.architecture == "probe":
             encoder = Path(resolve(record.embedder))
             if encoder.is_dir():
@@ -71,6 +75,5 @@ def save(job: Job, workshop: Workshop, *, model: Path, destination: Path, card: 
             pair = '\nclassify({"text": "a text", "text_pair": "its context"})'
             card += PIPELINE_CARD.format(folder=destination.name, pair=pair)
         (folder / "README.md").write_text(card, encoding="utf-8")
-        assert (folder / RECORD).is_file()
         job.check()
     job.emit(Saved(destination, loads_with))

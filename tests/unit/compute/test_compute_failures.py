@@ -149,7 +149,7 @@ async def test_jobs_asked_for_at_once_are_all_done(compute: Compute, tmp_path: P
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def child(tmp_path: Path) -> AsyncIterator[ChildProcess]:
-    made = await ChildProcess.start(device="cpu", threads=1, log=tmp_path / "log")
+    made = await ChildProcess.start(device="cpu", threads=1, work=tmp_path, log=tmp_path / "log")
     yield made
     await made.end()
 
