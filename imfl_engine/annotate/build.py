@@ -22,10 +22,12 @@ def build_annotator(
     *,
     environ: Mapping[str, str] | None = None,
     patience: Patience | None = None,
+    poll_seconds: float | None = None,
 ) -> Annotator | None:
     """The annotator of ``settings``, or None for ``none``. Imports and asks nothing yet.
 
-    ``environ`` is where the key is looked up (default: the process's environment). Raises
+    ``environ`` is where the key is looked up (default: the process's environment);
+    ``poll_seconds`` is how often a batch is asked after (default: less and less often). Raises
     `KeyMissing` when a public endpoint has no key, `SettingsError` for an address that cannot be
     used, `UsageError` for annotators that are made elsewhere.
     """
@@ -56,7 +58,12 @@ def build_annotator(
             )
         key = NO_KEY
     return EndpointAnnotator(
-        settings.task, annotator, key=key, base_url=base_url, patience=patience
+        settings.task,
+        annotator,
+        key=key,
+        base_url=base_url,
+        patience=patience,
+        poll=poll_seconds,
     )
 
 

@@ -171,10 +171,18 @@ class Ledger:
             self._lost += usd
             await self.writer.write(Lost(charge_id))
 
-    def adopt(self, charges: dict[str, float]) -> None:
-        """Take over reservations of a batch that an earlier run submitted."""
-        self._open.update(charges)
-        self._before = max(0.0, self._before - sum(charges.values()))
+    async def hand_over(self, charge_ids: Sequence[str]) -> None:
+        """Leave open charges to the store: they belong to a batch and outlive this run."""
+        for charge_id in charge_ids:
+            self._close(charge_id)
+        await self.refresh()
+
+    async def refresh(self) -> None:
+        """Take the sums from the store, for charges that this ledger does not hold itself."""
+        await self.writer.drain()
+        balance = await self._store.balance()
+        self._spent, self._lost = balance.spent, balance.lost
+        self._before = balance.reserved - sum(self._open.values())
 
     async def close(self) -> None:
         """Write off what was cut short, and wait for the disk."""

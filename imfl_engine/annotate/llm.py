@@ -9,6 +9,7 @@ import random
 from collections.abc import AsyncGenerator, Sequence
 
 from imfl_engine.annotate.asking import Asker
+from imfl_engine.annotate.batch import BatchRun
 from imfl_engine.annotate.endpoint import Endpoint, Fault, FaultKind, Usage
 from imfl_engine.annotate.item import ItemAsker
 from imfl_engine.annotate.ledger import Ledger
@@ -44,12 +45,14 @@ class EndpointAnnotator:
         base_url: str | None,
         patience: Patience | None = None,
         seed: int | None = None,
+        poll: float | None = None,
     ) -> None:
         self._task = task
         self._settings = settings
         self._base_url = base_url
         self._patience = patience or Patience()
         self._rng = random.Random(seed)
+        self._poll = poll
         self._endpoint = Endpoint(
             base_url=base_url,
             key=key,
@@ -62,6 +65,7 @@ class EndpointAnnotator:
         self._requests = PerMinute(settings.requests_per_minute)
         self._tokens = PerMinute(settings.tokens_per_minute)
         self._price: Price | None = None
+        self._online_price: Price | None = None
         self._price_looked_up = False
         self._probed = False
         self._unrecorded: list[tuple[Usage, float]] = []
@@ -154,6 +158,19 @@ class EndpointAnnotator:
             if not self._probed:
                 for notice in await self._probe(ledger):
                     yield notice
+            if self._settings.batch:
+                batch = BatchRun(
+                    requests,
+                    item_asker=self._item_asker(ledger, price),
+                    store=store,
+                    ledger=ledger,
+                    name=self.name,
+                    hash_of=self.hash_of,
+                    poll=self._poll,
+                )
+                async for news in batch.events():
+                    yield news
+                return
             run = Run(
                 requests,
                 item_asker=self._item_asker(ledger, price),
@@ -224,12 +241,16 @@ class EndpointAnnotator:
 
     def _find_price(self) -> Price | None:
         if not self._price_looked_up:
-            self._price = find_price(
-                self._settings.model,
-                base_url=self._base_url,
-                price_input=self._settings.price_input,
-                price_output=self._settings.price_output,
-                batch=self._settings.batch,
+            settings = self._settings
+            self._price, self._online_price = (
+                find_price(
+                    settings.model,
+                    base_url=self._base_url,
+                    price_input=settings.price_input,
+                    price_output=settings.price_output,
+                    batch=batch,
+                )
+                for batch in (settings.batch, False)
             )
             self._price_looked_up = True
             if self._price is not None and self._asker.window is None:
@@ -246,7 +267,7 @@ class EndpointAnnotator:
     async def _probe(self, ledger: Ledger | None) -> list[Notice]:
         """Find out what the endpoint takes, and whether it enforces a schema, by its effect."""
         asker, prompt = self._asker, self._asker.proof()
-        price = await self._need_price()
+        price = self._online_price or await self._need_price()
         failed = 0
         doubted = False
         while True:

@@ -81,6 +81,9 @@ class BatchEntry:
     item_id: int
     round: int
     purpose: Purpose
+    labels: Sequence[str] = ()
+    shown: Sequence[int] = ()
+    """The demonstrations' item ids."""
 
 
 @dataclass(frozen=True, slots=True)

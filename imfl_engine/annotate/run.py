@@ -11,8 +11,8 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
-from dataclasses import replace
 
+from imfl_engine.annotate.hand import for_request
 from imfl_engine.annotate.item import ItemAsker, Known
 from imfl_engine.annotate.ledger import Ledger
 from imfl_engine.annotate.limits import Gate
@@ -164,25 +164,8 @@ class Run:
 
     async def _reuse(self, request: AnnotationRequest, known: Reply) -> Reply:
         """A reply that was paid for before, for this request; it costs nothing."""
-        same = (known.item_id, known.round, known.purpose) == (
-            request.item.item_id,
-            request.round,
-            request.purpose,
-        )
-        if same:
+        reply = for_request(known, request)
+        if reply is known:
             return known
-        reply = replace(
-            known,
-            item_id=request.item.item_id,
-            round=request.round,
-            purpose=request.purpose,
-            demonstration_ids=tuple(d.item.item_id for d in request.demonstrations),
-            input_tokens=0,
-            cached_tokens=0,
-            output_tokens=0,
-            cost_usd=0.0,
-            attempts=0,
-            seconds=0.0,
-        )
         await self._ledger.writer.write(Committed(reply))
         return reply

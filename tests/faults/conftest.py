@@ -135,7 +135,9 @@ def make_annotator(
         task=Task(labels=tuple(LabelSpec(name=x) for x in LABELS), guidelines=guidelines),
         annotator=AnnotatorSettings(**values),
     )
-    made = build_annotator(whole, environ={"OPENAI_API_KEY": KEY}, patience=patience)
+    made = build_annotator(
+        whole, environ={"OPENAI_API_KEY": KEY}, patience=patience, poll_seconds=0.1
+    )
     assert made is not None
     return made
 

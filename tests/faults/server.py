@@ -66,6 +66,7 @@ class Config:
     tell_key: bool = False
     down: bool = False
     rate: float = 0.0  # requests a second before 429
+    refuse_batches: bool = False
     batch_delay: float = 0.2
     batch_expires: float = 0.0  # share of requests that expire
     batch_fails: float = 0.0  # share of requests answered with an error line
@@ -334,6 +335,8 @@ class Server:
         writer: asyncio.StreamWriter,
     ) -> bool:
         parts = path.strip("/").split("/")[1:]
+        if self.config.refuse_batches:
+            return await send(writer, 404, error("Not Found"))
         if parts == ["files"] and method == "POST":
             name = f"file-{len(self.files)}"
             boundary = headers["content-type"].split("boundary=")[1].strip('"').encode()

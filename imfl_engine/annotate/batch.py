@@ -1,0 +1,426 @@
+"""Provider batches: half the price, answers within a day, across any number of restarts.
+
+A job is written down before its file is uploaded and again with the provider's id, so a process
+that dies at any point finds it: by its id, or by the mark in the batch's metadata. Results are taken
+as they come: an expired or cancelled batch keeps its successes, and only the rest is asked again.
+An answer without a label is not repaired here (another day for a few items); it is invalid.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from imfl_engine.annotate.endpoint import Answer, Fault, read_answer
+from imfl_engine.annotate.hand import ItemInHand, Verdict, for_request
+from imfl_engine.annotate.item import ItemAsker
+from imfl_engine.annotate.ledger import Ledger
+from imfl_engine.annotate.ports import (
+    BatchEntry,
+    BatchJob,
+    BatchSaved,
+    Change,
+    Committed,
+    PaidAnswer,
+    ReplyStore,
+    Reserved,
+    Voided,
+)
+from imfl_engine.annotate.prompts import Prompt
+from imfl_engine.errors import EndpointError, ImflError, KeyMissing
+from imfl_engine.events import Annotated, Notice, Progress
+from imfl_engine.types import AnnotationRequest, Item, Reply, ReplyStatus
+
+T = TypeVar("T")
+
+MOST_REQUESTS = 5000
+MOST_BYTES = 40_000_000
+"""Of one batch file; providers allow 50,000 requests and 200 MB."""
+SUBMISSIONS = 3
+"""How often an item is submitted before it counts as failed."""
+GROUP = 500
+"""Replies committed in one transaction."""
+POLL_FIRST, POLL_MOST = 5.0, 60.0
+MARK = "imfl_batch"
+ENDED = ("completed", "expired", "cancelled", "failed")
+
+
+class BatchRun:
+    """One pass over ``requests`` by batches; iterate `events` once."""
+
+    def __init__(
+        self,
+        requests: Sequence[AnnotationRequest],
+        *,
+        item_asker: ItemAsker,
+        store: ReplyStore,
+        ledger: Ledger,
+        name: str,
+        hash_of: Callable[[AnnotationRequest], str],
+        poll: float | None = None,
+    ) -> None:
+        self._requests = requests
+        self._items = item_asker
+        self._store = store
+        self._ledger = ledger
+        self._name = name
+        self._hashes = [hash_of(request) for request in requests]
+        self._by_hash = dict(zip(self._hashes, requests, strict=True))
+        self._poll = poll
+        self._submitted: dict[str, int] = {}
+        self._why: dict[str, str] = {}
+        self._done = self._invalid = 0
+        self._started = time.monotonic()
+
+    async def events(self) -> AsyncIterator[Annotated | Notice | Progress]:
+        """See `ports.Annotator.annotate`; between submission and results `Progress` is yielded."""
+        pending = dict(enumerate(self._hashes))
+        while True:
+            for job in await self._store.batches():
+                if job.annotator == self._name:
+                    async for event in self._finish(job):
+                        yield event
+            async for reply in self._known(pending):
+                yield self._event(reply)
+            if not pending:
+                return
+            await self._submit(list(dict.fromkeys(pending.values())))
+
+    # -- replies that are there ---------------------------------------------------------------
+
+    async def _known(self, pending: dict[int, str]) -> AsyncIterator[Reply]:
+        """Take every request that has a reply, or will not get one, out of ``pending``."""
+        for indices in _chunks(list(pending), GROUP):
+            known = await self._store.find([self._hashes[index] for index in indices])
+            replies: list[Reply] = []
+            changes: list[Change] = []
+            for index in indices:
+                request, prompt_hash = self._requests[index], self._hashes[index]
+                found = known.get(prompt_hash)
+                reply = found if isinstance(found, Reply) else self._given_up(request, prompt_hash)
+                if reply is None:
+                    continue
+                del pending[index]
+                mine = for_request(reply, request)
+                replies.append(mine)
+                if mine is not found:
+                    changes.append(Committed(mine))
+            if changes:
+                await self._ledger.writer.write(*changes)
+            for reply in replies:
+                yield reply
+
+    def _given_up(self, request: AnnotationRequest, prompt_hash: str) -> Reply | None:
+        if self._submitted.get(prompt_hash, 0) < SUBMISSIONS:
+            return None
+        item = self._items.take(request, prompt_hash)
+        item.tally.attempts = SUBMISSIONS
+        item.tally.note = self._why.get(prompt_hash, "the batch had no result for it")
+        prompt = item.prompt()
+        return item.reply(Verdict(ReplyStatus.FAILED), prompt, prompt.messages, None)
+
+    def _event(self, reply: Reply) -> Annotated:
+        self._done += 1
+        self._invalid += not reply.status.has_label
+        rate = self._done / max(time.monotonic() - self._started, 1e-6)
+        balance = self._ledger.balance
+        return Annotated(
+            reply=reply,
+            done=self._done,
+            total=len(self._requests),
+            in_flight=0,
+            retries=self._items.retries,
+            invalid=self._invalid,
+            spent_usd=balance.spent,
+            reserved_usd=balance.reserved + balance.lost,
+            limit_usd=self._ledger.limit,
+            per_minute=rate * 60,
+            eta_seconds=None,
+        )
+
+    # -- submitting ---------------------------------------------------------------------------
+
+    async def _submit(self, hashes: Sequence[str]) -> None:
+        """Send off a batch of as many of ``hashes`` as one batch and the budget allow.
+
+        Raises `BudgetReached` when the budget does not allow a single one.
+        """
+        asker, price = self._items.asker, self._items.price
+        paid = await self._store.find(hashes[:MOST_REQUESTS])
+        lines: list[bytes] = []
+        entries: list[BatchEntry] = []
+        changes: list[Change] = []
+        size = 0
+        for prompt_hash in hashes[:MOST_REQUESTS]:
+            request = self._by_hash[prompt_hash]
+            item = self._items.take(request, prompt_hash)
+            earlier = paid.get(prompt_hash)
+            if isinstance(earlier, PaidAnswer):
+                item.resume(earlier)
+            prompt = item.prompt()
+            body = asker.body(item.messages(prompt), prompt.labels)
+            usd = price.at_most(asker.count(body), asker.output_tokens)
+            charge = self._ledger.hold(usd)
+            if charge is None:
+                if not entries:
+                    raise self._ledger.stop(usd)
+                break
+            line = {
+                "custom_id": charge,
+                "method": "POST",
+                "url": "/v1/chat/completions",
+                "body": body,
+            }
+            lines.append(json.dumps(line).encode())
+            size += len(lines[-1]) + 1
+            changes.append(Reserved(charge, prompt_hash, request.item.item_id, request.round, usd))
+            entries.append(
+                BatchEntry(
+                    charge,
+                    prompt_hash,
+                    request.item.item_id,
+                    request.round,
+                    request.purpose,
+                    prompt.labels,
+                    prompt.shown,
+                )
+            )
+            self._submitted[prompt_hash] = self._submitted.get(prompt_hash, 0) + 1
+            if size > MOST_BYTES:
+                break
+        job = BatchJob(
+            batch_id=uuid.uuid4().hex,
+            annotator=self._name,
+            entries=tuple(entries),
+            created_at=time.time(),
+        )
+        # The reservations belong to the batch from here on, whatever happens to this process.
+        await self._ledger.writer.write(*changes, BatchSaved(job))
+        await self._ledger.hand_over([entry.charge_id for entry in entries])
+        try:
+            await self._send_off(job, b"\n".join(lines) + b"\n")
+        except _Unclear:
+            raise  # it may be there: looked for by its mark when the job is taken up again
+        except ImflError:
+            await self._abandon(job)
+            raise
+
+    async def _send_off(self, job: BatchJob, content: bytes) -> BatchJob:
+        client = await self._items.endpoint.client()
+        file = await self._call(
+            lambda: client.files.create(
+                file=("imfl-batch.jsonl", content, "application/jsonl"), purpose="batch"
+            )
+        )
+        job = replace(job, input_file_id=file.id, status="uploaded")
+        await self._save(job)
+        # Not retried blindly: the batch may have been created although the answer got lost.
+        batch = await self._call(
+            lambda: client.batches.create(
+                completion_window="24h",
+                endpoint="/v1/chat/completions",
+                input_file_id=file.id,
+                metadata={MARK: job.batch_id},
+            ),
+            found=lambda: self._find_by_mark(job),
+        )
+        job = replace(job, remote_id=batch.id, status=str(batch.status))
+        await self._save(job)
+        return job
+
+    async def _find_by_mark(self, job: BatchJob) -> Any:
+        client = await self._items.endpoint.client()
+        page = await self._call(lambda: client.batches.list(limit=100))
+        for batch in page.data:
+            if (batch.metadata or {}).get(MARK) == job.batch_id:
+                return batch
+        return None
+
+    async def _abandon(self, job: BatchJob) -> None:
+        voided = [Voided(entry.charge_id) for entry in job.entries]
+        done = replace(job, status="not submitted", finished=True)
+        await self._ledger.writer.write(*voided, BatchSaved(done))
+        await self._ledger.refresh()
+
+    # -- results ------------------------------------------------------------------------------
+
+    async def _finish(self, job: BatchJob) -> AsyncIterator[Progress | Notice]:
+        """Wait for a job and put its results on disk."""
+        if job.remote_id is None:
+            batch = await self._find_by_mark(job)
+            if batch is None:
+                await self._abandon(job)
+                return
+            job = replace(job, remote_id=batch.id)
+        client = await self._items.endpoint.client()
+        remote_id, wait = job.remote_id or "", self._poll or POLL_FIRST
+        while True:
+            batch = await self._call(lambda: client.batches.retrieve(remote_id))
+            status = str(batch.status)
+            if status != job.status:
+                job = replace(job, status=status)
+                await self._save(job)
+            if status in ENDED:
+                break
+            counts = batch.request_counts
+            done = int(getattr(counts, "completed", 0) or 0) if counts else 0
+            yield Progress(
+                "annotate",
+                self._done,
+                len(self._requests),
+                detail=f"batch {status.replace('_', ' ')}: {done:,}/{len(job.entries):,} "
+                "at the provider",
+            )
+            await asyncio.sleep(wait)
+            wait = wait if self._poll else min(wait * 1.5, POLL_MOST)
+        missing = await self._collect(job, batch)
+        if missing:
+            yield Notice(
+                "warning",
+                f"The batch is {status}: {len(job.entries) - missing:,} of {len(job.entries):,} "
+                f"answers came and are kept, {missing:,} are asked again.",
+            )
+
+    async def _collect(self, job: BatchJob, batch: Any) -> int:
+        """Settle and commit what came, void what did not; return how many did not."""
+        results: dict[str, dict[str, Any]] = {}
+        for file_id in (batch.output_file_id, batch.error_file_id):
+            if file_id:
+                results.update(await self._results(file_id))
+        missing = 0
+        for entries in _chunks(job.entries, GROUP):
+            known = await self._store.find([entry.prompt_hash for entry in entries])
+            changes: list[Change] = []
+            for entry in entries:
+                if isinstance(known.get(entry.prompt_hash), Reply):
+                    continue  # collected before the process died
+                answer, why = _answer(results.get(entry.charge_id))
+                if answer is None:
+                    missing += 1
+                    self._why[entry.prompt_hash] = self._items.endpoint.redact(why)[:200]
+                    changes.append(Voided(entry.charge_id))
+                else:
+                    changes += self._take(entry, answer)
+            if changes:
+                await self._ledger.writer.write(*changes)
+        await self._save(replace(job, finished=True))
+        await self._ledger.refresh()
+        return missing
+
+    def _take(self, entry: BatchEntry, answer: Answer) -> list[Change]:
+        asker, price = self._items.asker, self._items.price
+        request = self._by_hash.get(entry.prompt_hash)
+        item: ItemInHand
+        if request is None:  # the pool has moved on since; the answer is kept all the same
+            bare = AnnotationRequest(Item(entry.item_id, "", ""), entry.round, entry.purpose)
+            item = self._items.take(bare, entry.prompt_hash)
+            prompt = Prompt((), tuple(entry.labels), asker.style, tuple(entry.shown))
+        else:
+            item = self._items.take(request, entry.prompt_hash)
+            prompt = item.prompt()
+        item.tally.attempts = 1
+        count = asker.count(asker.body(prompt.messages, prompt.labels))
+        if request is not None:
+            usage = item.usage(answer, count, asker.output_tokens)
+        else:
+            usage = answer.usage or item.usage(answer, count, asker.output_tokens)
+        usd = price.cost(usage.input, usage.cached, usage.output)
+        item.tally.add(usage, usd)
+        verdict = item.judge(answer, prompt)
+        settled = self._ledger.settled(
+            entry.charge_id,
+            usd,
+            input_tokens=usage.input,
+            cached_tokens=usage.cached,
+            output_tokens=usage.output,
+            answer=verdict.text,
+        )
+        if verdict.starved and asker.allow_more_output(asker.output_tokens):
+            return [settled]
+        reply = item.reply(verdict, prompt, prompt.messages, answer)
+        mine = replace(reply, item_id=entry.item_id, round=entry.round, purpose=entry.purpose)
+        return [settled, Committed(mine)]
+
+    async def _results(self, file_id: str) -> dict[str, dict[str, Any]]:
+        client = await self._items.endpoint.client()
+        content = await self._call(lambda: client.files.content(file_id))
+        results = {}
+        for line in content.text.splitlines():
+            try:
+                result = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(result, dict) and isinstance(result.get("custom_id"), str):
+                results[result["custom_id"]] = result
+        return results
+
+    async def _save(self, job: BatchJob) -> None:
+        await self._ledger.writer.write(BatchSaved(job))
+
+    async def _call(
+        self,
+        make: Callable[[], Awaitable[T]],
+        *,
+        found: Callable[[], Awaitable[T | None]] | None = None,
+    ) -> T:
+        """Call the provider with retries; raises `EndpointError` or `KeyMissing` in our words.
+
+        ``found`` is asked before a retry whether the call had its effect after all.
+        """
+        items = self._items
+        attempt = 1
+        while True:
+            try:
+                return await make()
+            except Exception as error:
+                fault = items.endpoint.fault(error)
+            if isinstance(fault.error, KeyMissing):
+                raise fault.error
+            if not fault.worth_retrying:
+                raise EndpointError(*_no_batches(items.endpoint.where, fault))
+            if attempt >= items.patience.attempts:
+                raise _Unclear(*_no_batches(items.endpoint.where, fault))
+            items.retries += 1
+            await asyncio.sleep(items.patience.wait(attempt, fault.retry_after, items.rng))
+            attempt += 1
+            done = await found() if found is not None else None
+            if done is not None:
+                return done
+
+
+def _answer(result: dict[str, Any] | None) -> tuple[Answer | None, str]:
+    """A result line's answer, or None and why there is none."""
+    if result is None:
+        return None, "the batch had no result for it"
+    error = result.get("error")
+    if isinstance(error, dict):
+        return None, str(error.get("message") or error.get("code") or "failed")
+    response = result.get("response")
+    if not isinstance(response, dict) or response.get("status_code") != 200:
+        status = response.get("status_code") if isinstance(response, dict) else None
+        return None, f"the request failed in the batch ({status})"
+    try:
+        return read_answer(response.get("body")), ""
+    except ValueError as error_:
+        return None, f"the answer is not a chat completion: {error_}"
+
+
+class _Unclear(EndpointError):
+    """The provider did not answer; nobody knows what it did."""
+
+
+def _no_batches(where: str, fault: Fault) -> tuple[str, str]:
+    return (
+        f"{where} did not take the batch: {fault.message}",
+        "Label without `--batch`, or check that the server has a batch API.",
+    )
+
+
+def _chunks(values: Sequence[T], size: int) -> Iterable[Sequence[T]]:
+    for start in range(0, len(values), size):
+        yield values[start : start + size]

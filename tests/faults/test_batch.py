@@ -1,0 +1,155 @@
+"""The batch API: half price, any number of restarts, successes kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imfl_engine.annotate.ports import MemoryReplyStore
+from imfl_engine.errors import BudgetReached, EndpointError
+from imfl_engine.events import Notice, Progress
+from imfl_engine.store.database import Database
+from imfl_engine.store.replies import DuckReplyStore
+from imfl_engine.types import ReplyStatus
+
+
+async def run(annotator: Any, requests: Any, store: Any, limit: float | None = None) -> list[Any]:
+    return [event async for event in annotator.annotate(requests, store, limit_usd=limit)]
+
+
+def replies_of(events: list[Any]) -> list[Any]:
+    return [event.reply for event in events if hasattr(event, "reply")]
+
+
+def batched(server: Any) -> list[dict[str, Any]]:
+    return [entry for entry in server.log() if entry["batch"]]
+
+
+async def test_a_batch_labels_every_item_at_half_the_price(
+    serve: Any, annotator_for: Any, label_requests: Any, fault_server: Any
+) -> None:
+    server, store = serve(), MemoryReplyStore()
+    annotator = annotator_for(server, batch=True)
+    requests = label_requests(60, shots=2)
+    events = await run(annotator, requests, store)
+    replies = replies_of(events)
+    assert sorted(reply.item_id for reply in replies) == list(range(60))
+    labels = ["positive", "negative", "neutral"]
+    assert all(
+        r.label == fault_server.truth(requests[r.item_id].item.text, labels) for r in replies
+    )
+    assert any(isinstance(event, Progress) for event in events)
+    full = sum(e["input"] * 1e-6 + e["output"] * 2e-6 for e in batched(server))
+    assert sum(reply.cost_usd for reply in replies) == pytest.approx(full / 2)
+    assert (
+        annotator.estimate(requests).money_low
+        <= full / 2
+        <= annotator.estimate(requests).money_high
+    )
+    assert (await store.balance()).reserved == 0
+
+
+async def test_a_batch_is_collected_after_a_restart_and_not_bought_again(
+    serve: Any, annotator_for: Any, label_requests: Any, tmp_path: Path
+) -> None:
+    server = serve(batch_delay=0.6)
+    path = tmp_path / "p.db"
+    requests = label_requests(30)
+    database = Database.create(path)
+    first = annotator_for(server, batch=True).annotate(requests, DuckReplyStore(database))
+    async for event in first:
+        if isinstance(event, Progress):
+            break
+    await first.aclose()
+    database.close()
+
+    database = Database.open(path)
+    store = DuckReplyStore(database)
+    before = await store.balance()
+    assert before.reserved > 0
+    assert before.lost == 0
+    replies = replies_of(await run(annotator_for(server, batch=True), requests, store))
+    balance = await store.balance()
+    database.close()
+    assert len(replies) == 30
+    assert len(batched(server)) == 30
+    assert balance.reserved == balance.lost == 0
+    assert balance.spent > 0
+
+
+async def test_a_batch_whose_submission_was_cut_short_is_found_by_its_mark(
+    serve: Any, annotator_for: Any, label_requests: Any
+) -> None:
+    from dataclasses import replace
+
+    server, store = serve(), MemoryReplyStore()
+    requests = label_requests(10)
+    first = annotator_for(server, batch=True).annotate(requests, store)
+    async for event in first:
+        if isinstance(event, Progress):
+            break
+    await first.aclose()
+    (job,) = store.jobs.values()
+    # As if the process had died before the provider's id was written down.
+    store.jobs[job.batch_id] = replace(job, remote_id=None, status="uploaded")
+    replies = replies_of(await run(annotator_for(server, batch=True), requests, store))
+    assert len(replies) == len(batched(server)) == 10
+
+    # And as if it had died before the provider heard of it.
+    first = annotator_for(server, batch=True).annotate(label_requests(5, first=50), store)
+    async for event in first:
+        if isinstance(event, Progress):
+            break
+    await first.aclose()
+    job = list(store.jobs.values())[-1]
+    store.jobs.pop(job.batch_id)
+    other = replace(job, batch_id="never sent", remote_id=None)
+    store.jobs[other.batch_id] = other
+    replies = replies_of(
+        await run(annotator_for(server, batch=True), label_requests(5, first=50), store)
+    )
+    assert {reply.status for reply in replies} == {ReplyStatus.OK}
+
+
+async def test_an_expired_batch_keeps_its_successes_and_the_rest_is_asked_again(
+    serve: Any, annotator_for: Any, label_requests: Any
+) -> None:
+    server, store = serve(batch_expires=0.3, batch_fails=0.1, seed=4), MemoryReplyStore()
+    annotator = annotator_for(server, batch=True)
+    events = await run(annotator, label_requests(80), store)
+    replies = replies_of(events)
+    assert len(replies) == 80
+    ok = [reply for reply in replies if reply.status is ReplyStatus.OK]
+    failed = [reply for reply in replies if reply.status is ReplyStatus.FAILED]
+    assert len(ok) + len(failed) == 80
+    assert len(failed) < 20
+    assert len(batched(server)) == len(ok)
+    assert all("could not be executed" in r.error or "500" in r.error for r in failed)
+    assert any(isinstance(e, Notice) and "are kept" in e.text for e in events)
+    settled = [s for r, _, s in store.charges.values() if s is not None and r.item_id >= 0]
+    assert len(settled) == len(ok)
+    assert (await store.balance()).reserved == 0
+
+
+async def test_the_limit_holds_for_batches_too(
+    serve: Any, annotator_for: Any, label_requests: Any
+) -> None:
+    server, store = serve(), MemoryReplyStore()
+    annotator = annotator_for(server, batch=True)
+    with pytest.raises(BudgetReached):
+        await run(annotator, label_requests(200), store, limit=0.01)
+    balance = await store.balance()
+    assert 0.8 * 0.01 < balance.committed <= 0.01
+    labelled = [reply for reply in store.replies.values() if reply.label]
+    assert len(labelled) == len(batched(server))
+
+
+async def test_a_server_without_a_batch_api_is_named_and_nothing_stays_reserved(
+    serve: Any, annotator_for: Any, label_requests: Any
+) -> None:
+    server, store = serve(refuse_batches=True), MemoryReplyStore()
+    with pytest.raises(EndpointError, match="batch"):
+        await run(annotator_for(server, batch=True), label_requests(5), store)
+    assert (await store.balance()).reserved == 0
