@@ -1,0 +1,159 @@
+"""Labels a second against a server of known delay, beside `asyncio.gather` on the openai package.
+
+::
+
+    python tests/benchmarks/annotate_throughput.py [--labels 1000] [--concurrency 64] [--latency 0.2]
+
+The ideal is concurrency / latency: a client that costs nothing. Ours commits every reply to a
+DuckDB file before it is shown, reserves its price first, and keeps a ledger; the naive one keeps
+labels in a list, limits itself with a semaphore and leaves retries to the openai package. With
+``--faults 0.3`` three answers in ten are 429 or 500. Prints one JSON object a client.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import importlib.util
+import json
+import resource
+import sys
+import tempfile
+import time
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from imfl_engine.annotate.build import build_annotator
+from imfl_engine.settings import Annotator, LabelSpec, Settings, Task
+from imfl_engine.store.database import Database
+from imfl_engine.store.replies import DuckReplyStore
+from imfl_engine.types import AnnotationRequest, Item, Purpose
+
+LABELS = ("positive", "negative", "neutral")
+
+
+def fault_tools() -> ModuleType:
+    """The helpers of tests/faults, which is no package."""
+    path = Path(__file__).resolve().parents[1] / "faults" / "conftest.py"
+    spec = importlib.util.spec_from_file_location("fault_tools", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["fault_tools"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def megabytes() -> float:
+    """The largest resident size so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+async def ours(server: Any, texts: list[str], concurrency: int) -> dict[str, Any]:
+    settings = Settings(
+        task=Task(labels=tuple(LabelSpec(name=name) for name in LABELS)),
+        annotator=Annotator(
+            spec="openai:test-model",
+            base_url=server.base_url,
+            price_input=1.0,
+            price_output=2.0,
+            concurrency=concurrency,
+        ),
+    )
+    annotator = build_annotator(settings, environ={})
+    assert annotator is not None
+    requests = [
+        AnnotationRequest(Item(i, str(i), text), 1, Purpose.ANNOTATE)
+        for i, text in enumerate(texts)
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        database = Database.create(Path(folder, "p.db"))
+        await annotator.check()
+        memory, quarter = megabytes(), 0.0
+        labelled, cpu, start = 0, time.process_time(), time.perf_counter()
+        async for event in annotator.annotate(requests, DuckReplyStore(database)):
+            reply = getattr(event, "reply", None)
+            labelled += reply is not None and reply.status.has_label
+            if labelled == len(texts) // 4:
+                quarter = megabytes()
+        seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
+        grown = megabytes() - quarter
+        await annotator.close()
+        database.close()
+    return {
+        "client": "ours",
+        "labelled": labelled,
+        "seconds": seconds,
+        "cpu_ms_each": 1000 * cpu / len(texts),
+        "memory_mb": memory,
+        "memory_growth_after_first_quarter_mb": grown,
+    }
+
+
+async def naive(server: Any, texts: list[str], concurrency: int) -> dict[str, Any]:
+    from openai import AsyncOpenAI
+
+    client = AsyncOpenAI(api_key="none", base_url=server.base_url)
+    slots = asyncio.Semaphore(concurrency)
+
+    async def label(text: str) -> str | None:
+        async with slots:
+            answer = await client.chat.completions.create(
+                model="test-model",
+                max_tokens=64,
+                temperature=0,
+                messages=[
+                    {
+                        "role": "system",
+                        "content": "Choose:\n" + "\n".join(f"- {x}" for x in LABELS),
+                    },
+                    {"role": "user", "content": f"<item>\n{text}\n</item>"},
+                ],
+            )
+        return answer.choices[0].message.content
+
+    memory, cpu, start = megabytes(), time.process_time(), time.perf_counter()
+    answers = await asyncio.gather(*map(label, texts), return_exceptions=True)
+    seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
+    await client.close()
+    return {
+        "client": "naive gather",
+        "labelled": sum(answer in LABELS for answer in answers),
+        "seconds": seconds,
+        "cpu_ms_each": 1000 * cpu / len(texts),
+        "memory_mb": memory,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--labels", type=int, default=1000)
+    parser.add_argument("--concurrency", type=int, default=64)
+    parser.add_argument("--latency", type=float, default=0.2)
+    parser.add_argument("--faults", type=float, default=0.0)
+    parser.add_argument("--only", choices=["ours", "naive"])
+    options = parser.parse_args()
+    tools = fault_tools()
+    texts = [
+        f"In quarter {i % 4 + 1} company {i} earned {i * 7} million." for i in range(options.labels)
+    ]
+    ideal = options.concurrency / options.latency
+    for name, client in (("ours", ours), ("naive", naive)):
+        if options.only not in (None, name):
+            continue
+        server = tools.start(
+            latency=options.latency,
+            faults=["429", "500"] if options.faults else [],
+            fault_share=options.faults,
+        )
+        result = asyncio.run(client(server, texts, options.concurrency))
+        server.stop()
+        rate = options.labels / result["seconds"]
+        result |= {"per_second": rate, "ideal_per_second": ideal, "of_ideal": rate / ideal}
+        rounded = {k: round(v, 3) if isinstance(v, float) else v for k, v in result.items()}
+        print(json.dumps(rounded), flush=True)
+
+
+if __name__ == "__main__":
+    main()
