@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from imfl_engine.data.arrow import json_objects, to_list
+from imfl_engine.data.arrow import is_text, json_objects, to_list
 from imfl_engine.data.values import as_text, dump_json
 
 CHUNK_ROWS = 32_768
@@ -102,11 +102,12 @@ class ObjectChunk:
 
     def rest(self, used: frozenset[str]) -> list[str]:
         """The other keys of each object; see `Chunk`."""
+        if not used:
+            return list(map(dump_json, self.rows))
         return [
-            dump_json({name: value for name, value in row.items() if name not in used})
-            if row.keys() - used
-            else "{}"
+            dump_json(rest) if rest else "{}"
             for row in self.rows
+            for rest in [{name: value for name, value in row.items() if name not in used}]
         ]
 
 
@@ -130,7 +131,12 @@ class ArrowChunk:
 
     def texts(self, name: str) -> list[str]:
         """The column as strings; see `Chunk`."""
-        return [value if type(value) is str else as_text(value) for value in self.values(name)]
+        values = self.values(name)
+        if name in self.batch.schema.names:
+            column = self.batch.column(name)
+            if is_text(column.type) and not column.null_count:
+                return values
+        return [value if type(value) is str else as_text(value) for value in values]
 
     def rest(self, used: frozenset[str]) -> pa.Array:
         """The other columns; see `Chunk`."""

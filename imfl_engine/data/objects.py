@@ -59,7 +59,7 @@ class JsonLinesReader:
     def _next(self) -> ObjectChunk | None:
         rows: list[dict[str, Any]] = []
         while not rows:
-            lines = self._lines.readlines(CHUNK_BYTES // 2)
+            lines = self._lines.readlines(CHUNK_BYTES // 4)
             if not lines:
                 return None
             if self._line == 0 and isinstance(lines[0], bytes):
@@ -79,10 +79,8 @@ class JsonLinesReader:
                         "belongs.",
                         _JSON_HINT,
                     )
-                for value in row.values():
-                    if type(value) is float and not -_WIDE < value < _WIDE:
-                        row = self._exact(line)  # an integer beyond 64 bits keeps its digits
-                        break
+                if float in map(type, row.values()) and _has_wide(row):
+                    row = self._exact(line)  # an integer beyond 64 bits keeps its digits
                 rows.append(row)
         return ObjectChunk(rows)
 
@@ -279,6 +277,10 @@ def _clean(value: Any) -> Any:
 def _split(chunk: ObjectChunk) -> Iterator[ObjectChunk]:
     for start in range(0, len(chunk.rows), CHUNK_ROWS):
         yield ObjectChunk(chunk.rows[start : start + CHUNK_ROWS])
+
+
+def _has_wide(row: dict[str, Any]) -> bool:
+    return any(type(value) is float and abs(value) >= _WIDE for value in row.values())
 
 
 def _names(rows: list[dict[str, Any]]) -> list[str]:

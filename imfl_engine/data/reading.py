@@ -44,7 +44,16 @@ ITEM_SCHEMA = pa.schema(
 )
 """``meta`` is the JSON text of an object: every column of the source that is nothing else."""
 
+OPTIONS_TYPE = ITEM_SCHEMA.field("options").type
 PREVIEW_ROWS = 200
+
+
+class _Known(dict[str, str | None]):
+    """Labels by the text they were made from."""
+
+    def __missing__(self, value: str) -> str | None:
+        self[value] = label = as_label(value)
+        return label
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,47 +181,50 @@ class Source:
             parsed = map(as_options, chunk.values(columns.options))
             values = zip(chunk.values(columns.label), parsed, strict=True)
             return [option_label(value, *options) for value, options in values]
-        return list(map(as_label, chunk.values(columns.label)))
+        known = _Known()  # a label column holds few different values
+        return [
+            known[value] if type(value) is str else as_label(value)
+            for value in chunk.values(columns.label)
+        ]
 
     def _table(self, chunk: Chunk, split: Split) -> pa.Table:
         columns = self._columns
         size = len(chunk)
         assert columns.text  # resolve_columns has seen to it
         texts = chunk.texts(columns.text)
-        contexts: list[str | None] = (
-            [text or None for text in chunk.texts(columns.context)]
-            if columns.context
-            else [None] * size
-        )
-        options: list[tuple[str, ...]] = (
-            [as_options(value)[1] for value in chunk.values(columns.options)]
-            if columns.options
-            else [()] * size
-        )
+        contexts: list[str | None] = []
+        options: list[tuple[str, ...]] = []
+        if columns.context:
+            contexts = [text or None for text in chunk.texts(columns.context)]
+        if columns.options:
+            options = [as_options(value)[1] for value in chunk.values(columns.options)]
         hashes = content_hashes(texts, contexts, options)
         keys: Sequence[str] = hashes
         if columns.id:
             given = chunk.texts(columns.id)
             keys = [key or digest for key, digest in zip(given, hashes, strict=True)]
+        hash_array = pa.array(hashes, pa.string())
         arrays = [
-            pa.array(keys, pa.string()),
+            pa.array(keys, pa.string()) if columns.id else hash_array,
             pa.array(texts, pa.string()),
-            pa.array(contexts, pa.string()),
-            pa.array(options, ITEM_SCHEMA.field("options").type),
-            pa.array(self._gold(chunk), pa.string()),
-            pa.array(self._splits(keys, split), pa.string()),
+            pa.array(contexts, pa.string()) if contexts else pa.nulls(size, pa.string()),
+            pa.array(options, OPTIONS_TYPE) if options else _empty_lists(size),
+            pa.array(self._gold(chunk), pa.string())
+            if columns.label
+            else pa.nulls(size, pa.string()),
+            self._splits(keys, split),
             pa.array(chunk.rest(columns.used()), pa.string()),
-            pa.array(hashes, pa.string()),
+            hash_array,
         ]
         return pa.Table.from_arrays(arrays, schema=ITEM_SCHEMA)
 
-    def _splits(self, keys: Sequence[str], split: Split) -> list[str]:
+    def _splits(self, keys: Sequence[str], split: Split) -> pa.Array:
         if not self._test_fraction:
-            return [split] * len(keys)
-        return [
+            return pa.repeat(pa.scalar(split, pa.string()), len(keys))
+        return pa.array(
             "test" if split_fraction(key, self._test_fraction, self._seed) else split
             for key in keys
-        ]
+        )
 
 
 def open_source(
@@ -252,8 +264,12 @@ def content_hash(text: str, context: str | None = None, options: Sequence[str] =
 def content_hashes(
     texts: Sequence[str], contexts: Sequence[str | None], options: Sequence[Sequence[str]]
 ) -> list[str]:
-    """`content_hash` of many items."""
-    return list(map(content_hash, texts, contexts, options))
+    """`content_hash` of many items; no contexts, or no options, means that no item has any."""
+    if contexts or options:
+        nothing = itertools.repeat(None), itertools.repeat(())
+        rows = zip(texts, contexts or nothing[0], options or nothing[1], strict=False)
+        return [content_hash(*row) for row in rows]
+    return [blake2b(text.encode("utf-8", "replace"), digest_size=8).hexdigest() for text in texts]
 
 
 def split_fraction(key: str, fraction: float, seed: int = 0) -> bool:
@@ -299,6 +315,11 @@ def _check_columns(source: str, names: Sequence[str], columns: Columns) -> None:
                 (f"Did you mean '{folded[near[0]]}'? " if near else "")
                 + f"The columns are {', '.join(names)}.",
             )
+
+
+def _empty_lists(size: int) -> pa.Array:
+    offsets = pa.repeat(pa.scalar(0, pa.int32()), size + 1)
+    return pa.ListArray.from_arrays(offsets, pa.array([], pa.string())).cast(OPTIONS_TYPE)
 
 
 def _preview(reader: Reader, count: int) -> list[dict[str, Any]]:

@@ -19,7 +19,6 @@ from imfl_engine.errors import StorageError, UsageError
 
 LABELS = ("bad", "good")
 COLUMNS = [
-]
     "id",
     "text",
     "context",
