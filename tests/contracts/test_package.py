@@ -43,7 +43,7 @@ def imported(package: str) -> set[str]:
 def test_every_import_is_a_declared_dependency(package: str) -> None:
     table = project_table()
     declared = {normal(requirement) for requirement in table["dependencies"]}
-    for extra in ("hf", "ray"):
+    for extra in ("gguf", "hf", "ray"):
         declared |= {normal(requirement) for requirement in table["optional-dependencies"][extra]}
     missing = imported(package) - declared
     assert not missing, f"imported but not in pyproject.toml: {sorted(missing)}"
