@@ -43,8 +43,10 @@ async def read_queue(context: LoopContext, limit: int) -> list[QueueItem]:
     shown, total, flagged = await context.database.read(read)
     classes = context.labels
     ids = [selected.item_id for selected, _ in shown]
-    model_round = shown[0][0].round - 1 if shown else 0
-    predicted = await context.database.read(lambda con: vectors.predictions(con, model_round, ids))
+    batch_round = shown[0][0].round if shown else 0
+    predicted = await context.database.read(
+        lambda con: vectors.predictions_before(con, batch_round, ids)
+    )
     comments = await context.database.read(labels.comments)
     answered = await context.database.read(lambda con: replies.latest_of(con, ids))
     result = []

@@ -64,6 +64,7 @@ class Project:
         self._settings = settings
         self._context: LoopContext | None = None
         self._loop: Loop | None = None
+        self._shares_compute = False
         self._annotator_of: Callable[[LoopContext], Annotator] | None = None
         self.person = os.environ.get("USER") or "expert"
 
@@ -129,7 +130,8 @@ class Project:
         """End the compute process and the annotator, and release the file."""
         if self._context is not None:
             await self._context.forget_annotator()
-            await self._context.compute.close()
+            if not self._shares_compute:
+                await self._context.compute.close()
         self._database.close()
 
     # What a project is made of; built on first use, so that opening one stays instant.
@@ -173,10 +175,11 @@ class Project:
         compute: Compute | None = None,
         annotator_of: Callable[[LoopContext], Annotator] | None = None,
     ) -> None:
-        """Replace parts before first use: a shared compute process, another annotator."""
+        """Replace parts before first use: another annotator, or a compute process that stays open."""
         self._annotator_of = annotator_of or self._annotator_of
         if compute is not None:
             self.context.compute = compute
+            self._shares_compute = True
 
     # Reads
 
@@ -316,6 +319,22 @@ class Project:
             )
 
         return await self._database.write(accept)
+
+    async def count_below(self, risk: float) -> int:
+        """Return how many labels `accept_below` would keep."""
+        return len(await self._database.read(lambda con: reports.unreviewed_below(con, risk)))
+
+    async def texts(self, item_ids: Sequence[int]) -> dict[int, str]:
+        """Return the texts of items by id."""
+        found = await self._database.read(lambda con: items.by_ids(con, list(item_ids)))
+        return {item.item_id: item.text for item in found}
+
+    def pause(self, on: bool) -> None:
+        """Send no new requests to the annotator while ``on``; those in flight end."""
+        if on:
+            self.context.annotator.pause()
+        else:
+            self.context.annotator.resume()
 
     async def undo(self) -> LabelEvent | None:
         """Take back the last decision, however long ago; None when there is nothing left."""

@@ -130,7 +130,9 @@ async def _agreement(context: LoopContext, round: int) -> float | None:
     """Return Cohen's kappa of this model and the one before it on the stop set."""
     stop_set = await context.database.read(lambda con: rounds.sub_sample(con, STOP_SET_ROUND))
     now = await context.database.read(lambda con: vectors.predictions(con, round, stop_set))
-    before = await context.database.read(lambda con: vectors.predictions(con, round - 1, stop_set))
+    before = await context.database.read(
+        lambda con: vectors.predictions_before(con, round, stop_set)
+    )
     both = [item_id for item_id in stop_set if item_id in now and item_id in before]
     if not both:
         return None

@@ -54,9 +54,10 @@ class Loop:
             money >= budget.money_usd or (stopped_by_money and budget.money_usd <= money * 1.05)
         )
         minutes_spent_up = budget.minutes is not None and minutes >= budget.minutes
-        upcoming = first_round if newest is None else newest + 1
+        following = upcoming = first_round if newest is None else newest + 1
         sizes = RoundSizes(0, 0)
-        if upcoming <= len(plan):
+        # A round with nothing to buy (round 1 without an LLM, after the first batch) is passed over.
+        for upcoming in range(following, len(plan) + 1):
             sizes = sizes_of_round(
                 upcoming,
                 plan,
@@ -66,6 +67,8 @@ class Loop:
                 money_spent_up=money_spent_up,
                 minutes_spent_up=minutes_spent_up,
             )
+            if sizes != RoundSizes(0, 0):
+                break
         now = counts.get(newest) if newest is not None else None
         return LoopState(
             first_round=first_round,
@@ -76,6 +79,7 @@ class Loop:
             human_closed=now.human_closed if now else 0,
             llm=now.llm if now else 0,
             llm_closed=now.llm_closed if now else 0,
+            next_round=upcoming,
             next_human=sizes.human,
             next_llm=sizes.llm,
             unlabelled=unlabelled,
@@ -135,7 +139,7 @@ class Loop:
                 yield event
         sizes = RoundSizes(state.next_human, state.next_llm)
         if state.round < state.last_round and sizes != RoundSizes(0, 0):
-            ids = await sampling.upcoming_sample(self.context, state.round + 1, sizes)
+            ids = await sampling.upcoming_sample(self.context, state.next_round, sizes)
             async with aclosing(self.context.embed(ids)) as events:
                 async for event in events:
                     yield event

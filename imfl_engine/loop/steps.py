@@ -18,7 +18,8 @@ class LoopState:
     """What the store says about the loop.
 
     ``round`` is the newest round that has begun, None before the first. ``completed`` are its
-    finished steps. Counts are items; a *closed* one needs nothing more.
+    finished steps. Counts are items; a *closed* one needs nothing more. ``next_round`` is the next
+    one that has something to buy, ``next_human`` and ``next_llm`` what.
     """
 
     first_round: int
@@ -29,6 +30,7 @@ class LoopState:
     human_closed: int = 0
     llm: int = 0
     llm_closed: int = 0
+    next_round: int = 0
     next_human: int = 0
     next_llm: int = 0
     unlabelled: int = 0
@@ -45,7 +47,7 @@ def next_step(state: LoopState) -> Step:
     embedding follows the labels.
     """
     if state.round is None:
-        return _begin(state, state.first_round)
+        return _begin(state, max(state.first_round, state.next_round))
     for kind in _order(state.round):
         if kind in state.completed:
             continue
@@ -59,25 +61,25 @@ def next_step(state: LoopState) -> Step:
             continue
         done, total = (state.llm_closed, state.llm) if kind is StepKind.ANNOTATE else (0, 0)
         return Step(kind, state.round, done, total)
-    return _begin(state, state.round + 1)
+    return _begin(state, max(state.round + 1, state.next_round))
 
 
 def _begin(state: LoopState, round: int) -> Step:
-    over = round - 1
+    over = state.round or 0
     if round > state.last_round:
         reason = "all rounds are done"
         if state.money_spent_up:
             reason = "the money budget is reached"
-        return Step(StepKind.FINISHED, max(over, 0), reason=reason)
+        return Step(StepKind.FINISHED, over, reason=reason)
     if state.unlabelled == 0:
-        return Step(StepKind.FINISHED, max(over, 0), reason="every item of the pool is labelled")
+        return Step(StepKind.FINISHED, over, reason="every item of the pool is labelled")
     if state.next_human == 0 and state.next_llm == 0:
         reason = "the label budget is spent"
         if state.money_spent_up:
             reason = "the money budget is reached"
         elif state.minutes_spent_up:
             reason = "the time budget is reached"
-        return Step(StepKind.FINISHED, max(over, 0), reason=reason)
+        return Step(StepKind.FINISHED, over, reason=reason)
     return Step(StepKind.START, round, 0, state.next_human + state.next_llm)
 
 

@@ -90,7 +90,7 @@ async def _earlier_predictions(
             by_round.setdefault(selected.round, []).append(selected.item_id)
     for round_, members in by_round.items():
         found = await context.database.read(
-            partial(vectors.predictions, round=round_ - 1, ids=members)
+            partial(vectors.predictions_before, round=round_, ids=members)
         )
         for item_id, probabilities in found.items():
             matrix[row_of[item_id]] = probabilities

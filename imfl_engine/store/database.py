@@ -22,6 +22,7 @@ import duckdb
 from imfl_engine.errors import (
     ImflError,
     NotAProject,
+    ProjectError,
     ProjectExists,
     ProjectLocked,
     StorageError,
@@ -150,8 +151,13 @@ class Database:
         return future
 
     def _read(self, work: Callable[[Connection], T]) -> T:
-        with mapped_errors(self.path):
-            return work(self._reader_connection)
+        # A cursor of its own, because a result that was not read to its end blocks the next one.
+        cursor = self._reader_connection.cursor()
+        try:
+            with mapped_errors(self.path):
+                return work(cursor)
+        finally:
+            cursor.close()
 
     def _write_loop(self) -> None:
         while (first := self._jobs.get()) is not None:
@@ -209,7 +215,7 @@ def _ignored_transaction_end() -> Iterator[None]:
 
 @contextmanager
 def mapped_errors(path: Path) -> Iterator[None]:
-    """Turn DuckDB's errors of the disk into `StorageError`; programming errors pass through."""
+    """Turn DuckDB's errors into `StorageError` (the disk) or `ProjectError`, in our words."""
     try:
         yield
     except ImflError:
@@ -224,6 +230,11 @@ def mapped_errors(path: Path) -> Iterator[None]:
         raise StorageError(
             f"{path} cannot be read or written: {first_line(text)}",
             "Check the disk and its permissions, then start again.",
+        ) from error
+    except duckdb.Error as error:
+        raise ProjectError(
+            f"{path} could not answer: {first_line(str(error))}",
+            "Nothing was changed; the log file has the details.",
         ) from error
 
 

@@ -207,11 +207,16 @@ def batches(con: Connection) -> list[BatchJob]:
     for (text,) in con.execute("SELECT job FROM batch_jobs ORDER BY batch_id").fetchall():
         values = json.loads(text)
         values["entries"] = tuple(
-            BatchEntry(**{**entry, "purpose": Purpose(entry["purpose"])})
+            BatchEntry(**{**_tuples(entry), "purpose": Purpose(entry["purpose"])})
             for entry in values["entries"]
         )
         jobs.append(BatchJob(**values))
     return sorted((job for job in jobs if not job.finished), key=lambda job: job.created_at)
+
+
+def _tuples(values: dict[str, Any]) -> dict[str, Any]:
+    """JSON has lists where the values had tuples."""
+    return {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
 
 
 def latest(con: Connection, purpose: Purpose) -> dict[int, Reply]:

@@ -12,6 +12,7 @@ from imfl_engine.store.database import Connection
 if TYPE_CHECKING:
     import pyarrow as pa
 
+FloatVector = np.ndarray[tuple[int], np.dtype[np.float32]]
 FloatArray = np.ndarray[tuple[int, int], np.dtype[np.float32]]
 
 
@@ -104,11 +105,25 @@ def replace_predictions(
         con.unregister("batch_of_predictions")
 
 
-def predictions(con: Connection, round: int, ids: Sequence[int]) -> dict[int, np.ndarray]:
+def predictions(con: Connection, round: int, ids: Sequence[int]) -> dict[int, FloatVector]:
     """Return the probabilities of a round's model for those of ``ids`` it has scored."""
     table = con.sql(
         "SELECT item_id, probabilities FROM predictions WHERE round = ? "
         "AND item_id IN (SELECT unnest(?::BIGINT[])) ORDER BY item_id",
+        params=[round, list(ids)],
+    ).to_arrow_table()
+    if table.num_rows == 0:
+        return {}
+    matrix = _matrix(table["probabilities"], table.num_rows)
+    return dict(zip(table["item_id"].to_pylist(), matrix, strict=True))
+
+
+def predictions_before(con: Connection, round: int, ids: Sequence[int]) -> dict[int, FloatVector]:
+    """Return what the last model before a round said about those of ``ids`` it has scored."""
+    table = con.sql(
+        "SELECT item_id, probabilities FROM predictions WHERE round < ? "
+        "AND item_id IN (SELECT unnest(?::BIGINT[])) "
+        "QUALIFY row_number() OVER (PARTITION BY item_id ORDER BY round DESC) = 1 ORDER BY item_id",
         params=[round, list(ids)],
     ).to_arrow_table()
     if table.num_rows == 0:

@@ -1,0 +1,53 @@
+"""A project file with a few items."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from imfl_engine.data.reading import ITEM_SCHEMA, content_hash
+from imfl_engine.store import items
+from imfl_engine.store.database import Database
+
+
+def table(rows: list[dict[str, object]]) -> pa.Table:
+    """An Arrow table as a source delivers it; only ``text`` is needed."""
+    return pa.Table.from_pylist(
+        [
+            {
+                "key": content_hash(str(row["text"])),
+                "context": None,
+                "options": [],
+                "gold": None,
+                "split": "pool",
+                "meta": "{}",
+                "content_hash": content_hash(str(row["text"])),
+            }
+            | row
+            for row in rows
+        ],
+        schema=ITEM_SCHEMA,
+    )
+
+
+@pytest.fixture
+def add() -> Callable[..., dict[str, Any]]:
+    """Import rows into a database and return the counts."""
+    return _add
+
+
+def _add(
+    database: Database, rows: list[dict[str, object]], labels: tuple[str, ...] = ("yes", "no")
+) -> dict[str, Any]:
+    database.write_now(items.begin_import)
+    database.write_now(lambda con: items.stage(con, table(rows)))
+    return database.write_now(lambda con: items.finish_import(con, labels))
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    opened = Database.create(tmp_path / "p.db")
+    yield opened
+    opened.close()

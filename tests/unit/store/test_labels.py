@@ -1,0 +1,123 @@
+"""The event log: the last decision counts, and undo takes any of them back."""
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from imfl_engine.store import labels
+from imfl_engine.store.database import Database
+from imfl_engine.types import Action, LabelEvent, Origin
+
+
+def act(
+    database: Database,
+    item_id: int,
+    action: Action,
+    label: str | None = None,
+    origin: Origin = Origin.BATCH,
+    **more: object,
+) -> LabelEvent:
+    return database.write_now(
+        lambda con: labels.record(
+            con, item_id, action, label=label, round=1, origin=origin, annotator="me", **more
+        )
+    )
+
+
+def undo(database: Database) -> LabelEvent | None:
+    return database.write_now(lambda con: labels.undo(con, annotator="me"))
+
+
+def current(database: Database) -> dict[int, str]:
+    return database.read_now(labels.human_labels)
+
+
+def test_the_last_label_counts_and_undo_brings_the_one_before_back(database: Database) -> None:
+    act(database, 1, Action.LABEL, "yes")
+    act(database, 1, Action.LABEL, "no")
+    assert current(database) == {1: "no"}
+    undo(database)
+    assert current(database) == {1: "yes"}
+    undo(database)
+    assert current(database) == {}
+    assert undo(database) is None
+
+
+def test_undo_goes_on_after_a_restart(database: Database) -> None:
+    act(database, 1, Action.LABEL, "yes")
+    act(database, 2, Action.SKIP)
+    path = database.path
+    database.close()
+    again = Database.open(path)
+    assert undo(again).item_id == 2
+    assert undo(again).item_id == 1
+    again.close()
+
+
+def test_a_bulk_action_is_undone_as_one(database: Database) -> None:
+    act(database, 9, Action.LABEL, "yes")
+    database.write_now(
+        lambda con: labels.record_many(
+            con,
+            [1, 2, 3],
+            Action.ACCEPT_BULK,
+            round=1,
+            origin=Origin.REVIEW,
+            annotator="me",
+            batch_id="b",
+        )
+    )
+    assert len(database.read_now(labels.decided_actions)) == 4
+    undo(database)
+    assert database.read_now(labels.decided_actions) == {9: "label"}
+
+
+def test_imported_labels_are_no_keystrokes_to_undo(database: Database) -> None:
+    act(database, 1, Action.LABEL, "yes", origin=Origin.IMPORT)
+    assert undo(database) is None
+    assert current(database) == {1: "yes"}
+
+
+def test_flags_and_notes_do_not_touch_the_label(database: Database) -> None:
+    act(database, 1, Action.LABEL, "yes")
+    act(database, 1, Action.FLAG)
+    act(database, 1, Action.NOTE, comment="odd")
+    assert current(database) == {1: "yes"}
+    assert database.read_now(labels.flagged_ids) == {1}
+    act(database, 1, Action.UNFLAG)
+    assert database.read_now(labels.flagged_ids) == set()
+    assert database.read_now(labels.comments) == {1: "odd"}
+
+
+def test_time_is_counted_even_when_the_work_was_undone(database: Database) -> None:
+    act(database, 1, Action.LABEL, "yes", seconds=30.0)
+    undo(database)
+    assert database.read_now(labels.minutes_spent) == 0.5
+
+
+STEPS = st.lists(
+    st.tuples(st.sampled_from(["label", "undo"]), st.integers(1, 3), st.sampled_from("ab")),
+    max_size=12,
+)
+
+
+@settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(steps=STEPS)
+def test_any_sequence_of_labels_and_undos_equals_a_stack(
+    tmp_path_factory, steps: list[tuple[str, int, str]]
+) -> None:
+    database = Database.create(tmp_path_factory.mktemp("undo") / "p.db")
+    stack: list[tuple[int, str]] = []
+    for kind, item_id, label in steps:
+        if kind == "label":
+            act(database, item_id, Action.LABEL, label)
+            stack.append((item_id, label))
+        else:
+            undo(database)
+            del stack[-1:]
+        expected: dict[int, str] = {}
+        for stacked_id, stacked_label in stack:
+            expected[stacked_id] = stacked_label
+        assert current(database) == expected
+    database.close()
