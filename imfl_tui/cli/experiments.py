@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from imfl_engine.errors import ImflError
 from imfl_tui.cli import options as opt
 
 SYSTEMS = "eeq,eeq-split+two-mean,random+two-mean,human-200,human-1000"
@@ -42,3 +43,8 @@ async def replay(
     json: opt.AsJson = False,
 ) -> None:
     """Replay the paper's arms on labelled data; goes on where it was interrupted."""
+    raise ImflError(
+        "`replay` is not part of this version yet.",
+        "Run single arms with `imfl-tui new --query --loss --schedule --retrieval` and "
+        "`imfl-tui run --human gold`.",
+    )
