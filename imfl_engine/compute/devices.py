@@ -43,7 +43,8 @@ class Device:
             return str(torch.cuda.get_device_name(self.torch_device))
         if self.kind == "mps":
             return f"Apple {platform.machine()} (MPS)"
-        return f"{processor_name()}, {self.threads} threads"
+        threads = f"{self.threads} thread{'s' if self.threads > 1 else ''}"
+        return f"{processor_name()}, {threads}"
 
     def autocast(self) -> Any:
         """The context to compute in: bf16 autocast where that is faster."""
@@ -125,13 +126,21 @@ def candidates(wanted: str) -> tuple[str, ...]:
 
 def try_device(name: str) -> str | None:
     """None if ``name`` multiplies matrices correctly, else what is wrong, as a verb phrase."""
+    kind, _, number = name.partition(":")
+    if kind == "mps" and not torch.backends.mps.is_available():
+        return "is not available on this machine"
+    if kind == "cuda" and not torch.cuda.is_available():
+        built = torch.version.cuda is not None
+        return "is not available" if built else "is not in this build of PyTorch"
+    if number and not (number.isdigit() and int(number) < torch.cuda.device_count()):
+        return f"does not exist (there are {torch.cuda.device_count()})"
     try:
         ones = torch.ones(8, 8, device=name)
         if float((ones @ ones).sum()) != 512.0:
             return "computes wrong results"
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         said = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
-        return f"is not available ({said.rstrip('.')})"
+        return f"does not work ({said[:100].rstrip('.')})"
     return None
 
 

@@ -17,6 +17,7 @@ from imfl_engine.compute.checkpoints import (
     replacing,
     write_record,
 )
+from imfl_engine.compute.dropout import pool_dropout
 from imfl_engine.compute.models import Trained, load_config
 from imfl_engine.compute.optimise import Outcome, Parameters, Recipe, optimise
 from imfl_engine.compute.tokens import encode
@@ -110,6 +111,8 @@ def fit_encoder(job: Job, workshop: Workshop, spec: TrainingJob) -> tuple[Traine
         pooling=encoder.pooling_of(spec.target),
     )
     model, tokenizer = _model(workshop, spec, record)
+    if workshop.device.kind == "cpu":
+        pool_dropout(model, spec.seed)
     tokens = encode(tokenizer, spec.inputs, max_length=spec.max_length, task=spec.kind)
     job.check()
     place = workshop.device.torch_device

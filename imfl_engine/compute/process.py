@@ -121,17 +121,22 @@ def _open_log(log: Path) -> BinaryIO:
 def _environment(threads: int) -> dict[str, str]:
     """The child's environment: no bars, no forked tokenizers, memory kept rather than returned."""
     settings = {
-        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1",
-        "TOKENIZERS_PARALLELISM": "false",
         "TRANSFORMERS_VERBOSITY": "error",
         "PYTHONUNBUFFERED": "1",
+        # Freed activations stay with the process: a step allocates the same sizes again.
+        "MALLOC_MMAP_THRESHOLD_": str(2**28),
+        "MALLOC_TRIM_THRESHOLD_": str(2**30),
+        # Waiting threads give up their core soon, which another program may need.
+        "GOMP_SPINCOUNT": "20000",
     }
     package_root = str(Path(__file__).resolve().parents[2])
     paths = [package_root, *filter(None, [os.environ.get("PYTHONPATH")])]
     return {
-        **os.environ,
         **settings,
+        **os.environ,
+        "TOKENIZERS_PARALLELISM": "false",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         "OMP_NUM_THREADS": str(threads),
         "PYTHONPATH": os.pathsep.join(paths),
     }

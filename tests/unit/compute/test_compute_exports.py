@@ -70,7 +70,7 @@ async def read(compute: Compute, tmp_path_factory: pytest.TempPathFactory) -> di
     }
     changes: dict[str, dict[str, Any]] = {
         "encoder": {"epochs": 1},
-        "causal": {"target": llama, "epochs": 1},
+        "causal": {"target": llama, "epochs": 1, "max_length": 200},
         "choice": {**choice, "epochs": 1},
         "probe": {"target": "probe"},
     }

@@ -1,0 +1,70 @@
+"""Dropout that does not spend a tenth of a CPU training step on random numbers.
+
+PyTorch draws a float per activation, one thread at a time: 3 ms for 16 x 33 x 384 values, thirteen
+times a step. Here masks are windows at random offsets of one pool of drawn bits, which is as cheap
+as the multiplication. The pool is drawn anew every `LIFE` masks, and follows the seed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+POOL = 2**22
+LIFE = 2048
+
+
+class MaskPool:
+    """Random masks with drop probability ``p``, scaled by ``1 / (1 - p)``."""
+
+    def __init__(self, p: float, seed: int) -> None:
+        self._p = p
+        self._rng = np.random.Generator(np.random.SFC64(seed))
+        self._served = 0
+        self._draw(POOL)
+
+    def mask(self, shape: torch.Size) -> torch.Tensor:
+        """A mask of ``shape``."""
+        count = shape.numel()
+        if count * 2 > len(self._pool) or self._served >= LIFE:
+            self._draw(max(POOL, 2 * count))
+        self._served += 1
+        offset = int(self._rng.integers(0, len(self._pool) - count + 1))
+        return self._pool[offset : offset + count].view(shape)
+
+    def _draw(self, size: int) -> None:
+        kept = self._rng.random(size, dtype=np.float32) >= self._p
+        self._pool = torch.from_numpy(kept.astype(np.float32) / np.float32(1 - self._p))
+        self._served = 0
+
+
+class PooledDropout(torch.nn.Module):  # type: ignore[misc]
+    """Dropout by masks of a pool."""
+
+    def __init__(self, p: float, pool: MaskPool) -> None:
+        super().__init__()
+        self.p = p
+        self._pool = pool
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        """``values`` with some dropped while training, as they are otherwise."""
+        return values * self._pool.mask(values.shape) if self.training else values
+
+
+def pool_dropout(model: Any, seed: int) -> None:
+    """Replace a CPU model's dropout, in place; attention weights are no longer dropped.
+
+    Dropout inside attention rules out the fused kernel; without it accuracy was the same.
+    """
+    pools: dict[float, MaskPool] = {}
+    for module in list(model.modules()):
+        for name, child in list(module.named_children()):
+            if not isinstance(child, torch.nn.Dropout) or not child.p:
+                continue
+            if "Attention" in type(module).__name__ and not hasattr(module, "dense"):
+                child.p = 0.0
+            elif child.p < 1:
+                pool = pools.setdefault(child.p, MaskPool(child.p, seed + len(pools)))
+                setattr(module, name, PooledDropout(child.p, pool))
