@@ -269,5 +269,6 @@ def _connect(path: Path) -> Connection:
         ) from error
     # The app must stay small beside a pool of a million items; sorting spills to disk.
     connection.execute("SET threads = 2")
+    connection.execute("SET memory_limit = '1GB'")
     connection.execute("SET preserve_insertion_order = true")
     return connection

@@ -23,7 +23,8 @@ CREATE TABLE items (
     gold VARCHAR,
     split VARCHAR NOT NULL,
     meta VARCHAR,
-    content_hash VARCHAR NOT NULL
+    content_hash VARCHAR NOT NULL,
+    draw UBIGINT NOT NULL -- a hash of the key, from which sub-samples are drawn
 );
 
 -- What the person did, append only; the current label is the view human_labels.
