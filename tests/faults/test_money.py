@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from imfl_engine.annotate.endpoint import Endpoint
 from imfl_engine.annotate.ports import Balance, MemoryReplyStore, Reserved, Settled
 from imfl_engine.errors import BudgetReached, PriceUnknown
 
@@ -48,16 +49,26 @@ async def test_half_the_money_is_never_exceeded_and_nearly_all_used(
     assert sum(e["input"] * 1e-6 + e["output"] * 2e-6 for e in billed) <= limit + TOO_MANY
 
 
-async def test_the_stop_holds_when_answers_get_lost(
-    serve: Any, annotator_for: Any, label_requests: Any
+@pytest.mark.parametrize("aiohttp", [True, False])
+async def test_the_stop_holds_when_answers_get_lost_whichever_library_carries_them(
+    serve: Any,
+    annotator_for: Any,
+    label_requests: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    aiohttp: bool,
 ) -> None:
+    if aiohttp:
+        pytest.importorskip("aiohttp")
+    else:
+        monkeypatch.setattr(Endpoint, "_fast_transport", staticmethod(lambda: False))
     server = serve(faults=["drop", "drop-half", "cut-body"], fault_share=0.3, latency=0.01)
     store = MemoryReplyStore()
     _, stopped = await spend(annotator_for(server), label_requests(400), store, 0.02)
     billed = sum(e["input"] * 1e-6 + e["output"] * 2e-6 for e in server.log() if e["billed"])
     balance = await store.balance()
     assert stopped
-    assert balance.lost > 0
+    lost = [charge for charge in store.charges.values() if charge[1] == "lost"]
+    assert len(lost) == sum(e["billed"] and not e["delivered"] for e in server.log())
     assert billed <= balance.committed <= 0.02 + TOO_MANY
 
 
@@ -136,13 +147,13 @@ async def test_the_estimate_holds_the_true_cost_and_narrows_with_use(
 async def test_cancelling_writes_off_what_was_in_flight_and_a_re_run_finishes(
     serve: Any, annotator_for: Any, label_requests: Any
 ) -> None:
-    server, store = serve(latency=0.2), MemoryReplyStore()
+    server, store = serve(latency=0.5), MemoryReplyStore()
     annotator = annotator_for(server, concurrency=8)
-    requests = label_requests(60)
+    requests = label_requests(40)
     started = asyncio.get_running_loop().time()
     run = annotator.annotate(requests, store)
     async for event in run:
-        if hasattr(event, "reply") and event.done >= 10:
+        if hasattr(event, "reply") and event.done >= 4:
             break
     before = asyncio.get_running_loop().time()
     await run.aclose()
@@ -153,9 +164,9 @@ async def test_cancelling_writes_off_what_was_in_flight_and_a_re_run_finishes(
     assert 0 < states.count("lost") <= 8
     kept = set(store.replies)
     await spend(annotator, requests, store, None)
-    assert len(store.replies) == 60
+    assert len(store.replies) == 40
     paid = [s for r, _, s in store.charges.values() if s is not None and r.item_id >= 0]
-    assert len(paid) == 60
+    assert len(paid) == 40
     assert kept <= set(store.replies)
 
 
