@@ -5,8 +5,9 @@ from __future__ import annotations
 from imfl_engine.loop.annotation import build_requests, demonstrations_for
 from imfl_engine.loop.runner import Loop
 from imfl_engine.store import items, labels, rounds
+from imfl_engine.store.items import labels_of
 from imfl_engine.store.vectors import missing
-from imfl_engine.types import AnnotationRequest, Purpose
+from imfl_engine.types import AnnotationRequest, Demonstration, Item, Purpose
 from imfl_engine.views import CostEstimate
 
 SAMPLE = 50
@@ -70,8 +71,29 @@ async def _sample_requests(
     )
     human = await context.database.read(labels.human_labels)
     lacking = await context.database.read(lambda con: missing(con, embedder, [*drawn, *human]))
-    shown = [() for _ in drawn] if lacking else await demonstrations_for(context, drawn)
+    found = await context.items_of(drawn)
+    stand_ins = bool(lacking) or not human
+    shown = (
+        [_stand_ins(loop, found, place) for place in range(len(found))]
+        if stand_ins
+        else await demonstrations_for(context, drawn)
+    )
     return [
         AnnotationRequest(item, round or 0, Purpose.ANNOTATE, demonstrations)
-        for item, demonstrations in zip(await context.items_of(drawn), shown, strict=True)
+        for item, demonstrations in zip(found, shown, strict=True)
     ]
+
+
+def _stand_ins(loop: Loop, found: list[Item], place: int) -> tuple[Demonstration, ...]:
+    """Return as many demonstrations as the run will have, of other items of the pool.
+
+    The first estimate comes before the first label; prompts without examples would promise less
+    than is then spent.
+    """
+    settings = loop.context.settings
+    if settings.retrieval.method == "zero-shot":
+        return ()
+    others = [*found[place + 1 :], *found[:place]][: settings.retrieval.shots]
+    return tuple(
+        Demonstration(other, labels_of(other, settings.task.label_names)[0]) for other in others
+    )
