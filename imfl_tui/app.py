@@ -93,13 +93,16 @@ class ImflApp(App[int]):
         self._preferences_file = preferences_file or preferences_path()
         self._start_jobs = start_jobs
         self._owns_project = False
+        self.visits = 0
+        """Changes of screen so far; tells a screen that is shown again from a closed dialog."""
         self._state = Jobs()
         self._workers_by_job: dict[str, Worker[None]] = {}
         self._resume = asyncio.Event()
         self._resume.set()
         self._publisher: Timer | None = None
-        self._status_again: bool = False
-        self._status_running = False
+        self._status_lock = asyncio.Lock()
+        self._status_wanted = 0
+        self._status_served = 0
         self._clashes_told: set[str] = set()
         self.preferences = Preferences()
         self.problems: list[ImflError] = []
@@ -139,7 +142,7 @@ class ImflApp(App[int]):
     async def open_created(self, project: Project) -> None:
         """Go on with a project the set-up has made; the app closes it when it ends."""
         self._project, self._owns_project = project, True
-        await self.switch_mode("home")
+        await self.action_go("home")
         await self._begin()
 
     async def _begin(self) -> None:
@@ -188,22 +191,24 @@ class ImflApp(App[int]):
     # ------------------------------------------------------------------ status
 
     async def refresh_status(self) -> None:
-        """Fetch the project's status; calls that come meanwhile are folded into one more."""
-        if self._status_running:
-            self._status_again = True
-            return
-        self._status_running = True
-        try:
-            while True:
-                self._status_again = False
-                with self.reporting():
-                    status = await self.project.status()
-                    self.estimate = await self.project.estimate()
-                    self.status = status
-                if not self._status_again:
-                    return
-        finally:
-            self._status_running = False
+        """Fetch the project's status; returns when a status at least as new as the call is there.
+
+        Calls that come while one is being fetched share the next one.
+        """
+        self._status_wanted += 1
+        mine = self._status_wanted
+        async with self._status_lock:
+            if self._status_served >= mine:
+                return
+            served = self._status_wanted
+            with self.reporting():
+                self.status = await self.project.status()
+            try:
+                self.estimate = await self.project.estimate()
+            except ImflError as error:
+                log.info("no estimate: %s", error)
+                self.estimate = None
+            self._status_served = served
 
     def refresh_status_soon(self) -> None:
         """Fetch the status beside everything else."""
@@ -228,7 +233,14 @@ class ImflApp(App[int]):
 
     def start_rounds(self) -> bool:
         """Do every step that needs no person; False when that is going on already."""
-        return self.start_job("rounds", lambda: self.project.advance())
+        return self.start_job("rounds", self._rounds)
+
+    async def _rounds(self) -> AsyncIterator[Event]:
+        """The rounds; they need the compute process now, so what is embedded ahead gives way."""
+        await self.stop_job("prefetch")
+        async with contextlib.aclosing(self.project.advance()) as events:
+            async for event in events:
+                yield event
 
     def start_prefetch(self) -> bool:
         """Embed the next sub-sample while the person labels."""
@@ -441,6 +453,7 @@ class ImflApp(App[int]):
     async def action_go(self, mode: str) -> None:
         """Go to a screen."""
         if self.has_project or mode == "setup":
+            self.visits += 1
             await self.switch_mode(mode)
 
     def action_toggle_dark(self) -> None:

@@ -37,13 +37,12 @@ STEP_WORDS: dict[StepKind, str] = {
     StepKind.FINISHED: "finished",
 }
 
+JOB_WORDS = {"prefetch": "embedding ahead", "export": "writing", "rounds": "the round"}
+
 DONE_WORDS: dict[StepKind, str] = {
-    StepKind.EMBED: "Embedding is done",
-    StepKind.SELECT: "The next batch is chosen",
+    StepKind.SELECT: "Your next batch is ready",
     StepKind.ANNOTATE: "The LLM has labelled its share",
-    StepKind.TRAIN: "Training is done",
-    StepKind.EVALUATE: "The model is measured",
-    StepKind.FINISHED: "The annotation budget is used up",
+    StepKind.EVALUATE: "The model is trained and measured",
 }
 
 
@@ -182,11 +181,12 @@ def describe(jobs: Jobs, name: str) -> str:
     """One job in a few words for the header: ``training 63 % · 2 min``."""
     job = jobs.running[name]
     if job.stopping:
-        return f"stopping {name}"
+        return f"stopping {JOB_WORDS.get(name, name)}"
     if name == "rounds":
         text = _describe_rounds(jobs, job)
     else:
-        text = name if job.progress is None else _describe_progress(job.progress, name)
+        words = JOB_WORDS.get(name, name)
+        text = words if job.progress is None else _describe_progress(job.progress, words)
     return f"{text} (paused)" if job.paused else text
 
 

@@ -114,36 +114,38 @@ def _wrap_paragraph(paragraph: str, width: int) -> list[str]:
     lines: list[str] = []
     line, used = "", 0
     for word in re.findall(r" *[^ ]+| +", paragraph):
-        cells = cell_len(word)
-        if used + cells <= width:
-            line, used = line + word, used + cells
+        size = _cells(word)
+        if used + size <= width:
+            line, used = line + word, used + size
             continue
         if line.strip():
             lines.append(line)
             word = word.lstrip(" ")
-            cells = cell_len(word)
         else:
-            word, cells = line + word, used + cells
-        line, used = "", 0
-        while cells > width:
-            head, word = _split_cells(word, width)
-            lines.append(head)
-            cells = cell_len(word)
-        line, used = word, cells
+            word = line + word
+        *whole, line = _broken(word, width)
+        lines.extend(whole)
+        used = _cells(line)
     return [*lines, line] if line or not lines else lines
 
 
-def _split_cells(word: str, width: int) -> tuple[str, str]:
-    """Split ``word`` where ``width`` cells end; the head has at least one character."""
+def _cells(text: str) -> int:
+    return len(text) if text.isascii() else cell_len(text)
+
+
+def _broken(word: str, width: int) -> list[str]:
+    """``word`` in pieces of at most ``width`` cells, in one pass; each has a character at least."""
     if word.isascii():
-        return word[:width], word[width:]
-    used = 0
+        return [word[n : n + width] for n in range(0, len(word), width)] or [""]
+    pieces: list[str] = []
+    start = used = 0
     for index, character in enumerate(word):
-        cells = cell_len(character)
-        if index and used + cells > width:
-            return word[:index], word[index:]
-        used += cells
-    return word, ""
+        size = cell_len(character)
+        if used + size > width and index > start:
+            pieces.append(word[start:index])
+            start, used = index, 0
+        used += size
+    return [*pieces, word[start:]]
 
 
 def thousands(number: float) -> str:

@@ -35,6 +35,7 @@ class ImflScreen(Screen[None]):
     """Name of the help page, ``help/<name>.md``."""
     BINDINGS: ClassVar[list[BindingType]] = []
     AUTO_FOCUS = ""
+    _visit = -1
 
     @property
     def imfl(self) -> ImflApp:
@@ -60,6 +61,7 @@ class ImflScreen(Screen[None]):
         """Follow the app's snapshots."""
         self.watch(self.imfl, "jobs", self._jobs_now, init=False)
         self.watch(self.imfl, "status", self._status_now, init=False)
+        self.watch(self.imfl, "estimate", self._estimate_now, init=False)
         await self.begin()
 
     async def begin(self) -> None:
@@ -75,7 +77,9 @@ class ImflScreen(Screen[None]):
         self.jobs_changed(self.imfl.jobs)
         if self.imfl.status is not None:
             self.status_changed(self.imfl.status)
-        await self.resumed()
+        if self._visit != self.imfl.visits:  # else only a dialog has closed
+            self._visit = self.imfl.visits
+            await self.resumed()
 
     def _jobs_now(self, jobs: Jobs) -> None:
         if self.is_shown:
@@ -86,6 +90,9 @@ class ImflScreen(Screen[None]):
         if self.is_shown and status is not None:
             self.show_header()
             self.status_changed(status)
+
+    def _estimate_now(self) -> None:
+        self._status_now(self.imfl.status)
 
     @property
     def is_shown(self) -> bool:

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal
+from textual.containers import Horizontal, Vertical
 
 from imfl_engine.types import StepKind
 from imfl_engine.views import CostEstimate, Status
@@ -99,14 +99,15 @@ class HomeScreen(ImflScreen):
     ]
 
     def body(self) -> ComposeResult:
-        """Rounds above, two rows of two panels, the next step below."""
+        """Rounds above, what is bought left, what came of it right, the next step below."""
         yield Rounds(id="rounds")
-        with Horizontal(id="upper", classes="row"):
-            yield Budget(id="budget")
-            yield Curve(id="curve")
-        with Horizontal(id="lower", classes="row"):
-            yield Distribution(id="distribution")
-            yield Trust(id="trust")
+        with Horizontal(id="columns"):
+            with Vertical(id="bought"):
+                yield Budget(id="budget")
+                yield Distribution(id="distribution")
+            with Vertical(id="gained"):
+                yield Curve(id="curve")
+                yield Trust(id="trust")
         yield Text(id="advice")
         yield Text(id="next")
 

@@ -89,6 +89,7 @@ class LabelScreen(ImflScreen):
         self._opinions = False
         self._uses: Counter[str] = Counter()
         self._fetching = False
+        self._closing = False
         self._ended = False
         self._earlier: list[LabelEvent] = []
 
@@ -189,10 +190,7 @@ class LabelScreen(ImflScreen):
         if item is None:
             return
         seconds = self._seconds()
-        if (
-            await self.attempt(lambda: self.project.skip(item.item.item_id, seconds=seconds))
-            is not None
-        ):
+        if await self.done(lambda: self.project.skip(item.item.item_id, seconds=seconds)):
             self._batch.answer(None, seconds)
             self._go_on()
 
@@ -242,10 +240,7 @@ class LabelScreen(ImflScreen):
         item = self._batch.current
         if item is None:
             return
-        if (
-            await self.attempt(lambda: self.project.flag(item.item.item_id, not item.flagged))
-            is not None
-        ):
+        if await self.done(lambda: self.project.flag(item.item.item_id, not item.flagged)):
             self._change(flagged=not item.flagged)
 
     def action_note(self) -> None:
@@ -331,10 +326,7 @@ class LabelScreen(ImflScreen):
         self.show_header()
         self._show_item()
         self._show_last()
-        if self.query_one("#similar").display and (
-            self.query_one("#aids").display or self.has_class("-tall")
-        ):
-            self._fetch_similar()
+        self._fetch_similar_if_shown()
 
     def _show_item(self, *, rewind: bool = True) -> None:
         item = self._batch.current
@@ -424,6 +416,11 @@ class LabelScreen(ImflScreen):
         self._show_guidelines()
         if self._batch.current is not None or self._ended:
             self._show_last()
+            self._fetch_similar_if_shown()
+
+    def _fetch_similar_if_shown(self) -> None:
+        if self.query_one("#similar").display and self.query_one("#aids").display:
+            self._fetch_similar()
 
     def _fetch_similar(self) -> None:
         item = self._batch.current
@@ -470,7 +467,10 @@ class LabelScreen(ImflScreen):
         self._batch.add(items)
         if empty_handed:
             if self._batch.current is None:
+                self._closing = True
+                self._show_end()
                 await self.imfl.refresh_status()
+                self._closing = False
                 self._set_progress()
                 status = self.imfl.status
                 if status is not None and self.imfl.is_free_to_go_on(status):
@@ -514,7 +514,9 @@ class LabelScreen(ImflScreen):
         self._ended = True
         self.query_one(Labels).show(())
         self.query_one(ItemPane).show_words(
-            end_lines(status, self.imfl.jobs, self._price(), self._batch.answers)
+            [line(""), line(("  ▸ ", "accent"), ("one moment", "dim"))]
+            if self._closing
+            else end_lines(status, self.imfl.jobs, self._price(), self._batch.answers)
         )
 
     def _price(self) -> str:
@@ -593,7 +595,7 @@ def end_lines(status: Status, jobs: Jobs, price: str, answers: Sequence[Answer])
                 "  ",
                 ("enter ", "key"),
                 ("start ", "strong"),
-                f"round {step.round}: {left} wait for you",
+                f"round {max(step.round, 1)}: {left} wait for you",
             )
         )
     elif step.kind is StepKind.FINISHED:

@@ -228,9 +228,7 @@ class ReviewScreen(ImflScreen):
             return
         if label == row.llm_label:
             await self.action_keep()
-        elif await self.attempt(
-            lambda: self.project.label(row.item_id, label, origin=Origin.REVIEW)
-        ):
+        elif await self.done(lambda: self.project.label(row.item_id, label, origin=Origin.REVIEW)):
             self._decided("corrected")
 
     async def action_keep(self) -> None:
@@ -400,7 +398,7 @@ def detail_lines(detail: ItemDetail, row: ReviewRow, width: int) -> list[Line]:
         most = max(sorted(set(votes)), key=votes.count)
         words = f"{votes.count(most)} of {len(votes)} {one_line(most, 20)}"
         lines.append(
-            line((pad("similar", 9), "dim"), (words, "human"), (", labelled by you", "dim"))
+            line((pad("similar", 9), "dim"), (words, "human"), (", yours", "dim"))
         )
     if detail.reason:
         lines.append(line(""))

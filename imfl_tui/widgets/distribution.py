@@ -20,12 +20,15 @@ def distribution_lines(counts: Sequence[LabelCount], width: int, height: int) ->
     most = max(count.human + count.llm for count in counts)
     name_width = min(max(len(one_line(count.label, 24)) for count in counts), max(width // 3, 6))
     room = max(width - name_width - 16, 4)
+    airy = height > 2 * len(ordered)
     cut = height > 0 and len(ordered) > height
     shown = ordered[: height - 1] if cut else ordered
     lines: list[Line] = []
     for count in shown:
         both = count.human + count.llm
         bars = mixed_bar([(count.human / most, "█", "human"), (count.llm / most, "▒", "llm")], room)
+        if lines and airy:
+            lines.append(line(""))
         lines.append(
             fill(
                 line(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import ceil, floor
+
 from imfl_tui.spans import Line, Span
 
 _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
@@ -67,9 +69,10 @@ def nice_ticks(low: float, high: float, most: int) -> list[float]:
     for power in range(-6, 9):
         for base in (1.0, 2.0, 5.0):
             step = base * 10.0**power
-            first = -int(-low // step) if low >= 0 else int(low // step)
-            ticks = [n * step for n in range(first, int(high // step) + 1)]
-            ticks = [tick for tick in ticks if low - 1e-9 <= tick <= high + 1e-9]
+            first, last = ceil(low / step - 1e-9), floor(high / step + 1e-9)
+            if last - first >= most:
+                continue
+            ticks = [n * step for n in range(first, last + 1)]
             if len(ticks) <= most:
                 return ticks or [low]
     return [low]

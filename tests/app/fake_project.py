@@ -110,6 +110,7 @@ class FakeProject:
         options: tuple[str, ...] = (),
         context: str | None = None,
         path: Path = Path("earnings-tone.db"),
+        answered: int = 12,
     ) -> None:
         self.path = path
         self.stage = stage
@@ -133,7 +134,7 @@ class FakeProject:
         self.calls: list[tuple[str, Any]] = []
         self.closed = False
         if stage == "normal":
-            for index in range(12):
+            for index in range(answered):
                 self.answers[self.batch[index]] = labels[index % len(labels)] if labels else "A"
 
     # reads

@@ -1,0 +1,207 @@
+"""The Label screen: one key labels, saves, goes on; everything can be taken back."""
+
+from __future__ import annotations
+
+from fake_project import HOSTILE, FakeProject
+from textual.pilot import Pilot
+
+from imfl_engine.errors import StorageError
+from imfl_engine.events import Progress
+from imfl_engine.types import Action
+from imfl_tui.screens.dialogs import Picker, Problem
+from imfl_tui.screens.label import LabelScreen
+
+
+async def label_screen(app, pilot: Pilot[int]) -> LabelScreen:
+    await pilot.pause()
+    await app.action_go("label")
+    await pilot.pause()
+    assert isinstance(app.screen, LabelScreen)
+    return app.screen
+
+
+def shown(app) -> str:
+    return "\n".join(strip.text for strip in app.screen._compositor.render_strips())
+
+
+async def test_one_key_labels_saves_and_shows_the_next(make_app):
+    project = FakeProject()
+    app = make_app(project)
+    async with app.run_test(size=(100, 30)) as pilot:
+        screen = await label_screen(app, pilot)
+        first = screen._batch.current.item
+        await pilot.press("2")
+        assert project.answers[first.item_id] == "negative"
+        assert screen._batch.current.item.item_id == first.item_id + 1
+        assert "13 of 40" in shown(app)
+        assert "✓ negative" in shown(app)
+
+
+async def test_undo_brings_items_back_one_by_one_with_their_labels_gone(make_app):
+    project = FakeProject()
+    app = make_app(project)
+    async with app.run_test() as pilot:
+        screen = await label_screen(app, pilot)
+        start = screen._batch.current.item.item_id
+        await pilot.press("1", "2", "3")
+        await pilot.press("u", "backspace")
+        assert screen._batch.current.item.item_id == start + 1
+        assert start in project.answers
+        assert start + 1 not in project.answers
+        await pilot.press("u")
+        assert screen._batch.current.item.item_id == start
+
+
+async def test_undo_reaches_labels_of_an_earlier_session(make_app):
+    project = FakeProject()
+    item_id = project.batch[12]
+    await project.label(item_id, "positive")
+    app = make_app(project)
+    async with app.run_test() as pilot:
+        screen = await label_screen(app, pilot)
+        assert screen._batch.current.item.item_id == item_id + 1
+        await pilot.press("u")
+        await pilot.pause()
+        assert screen._batch.current.item.item_id == item_id
+        assert item_id not in project.answers
+
+
+async def test_skip_flag_and_note_are_saved(make_app):
+    project = FakeProject()
+    app = make_app(project)
+    async with app.run_test() as pilot:
+        screen = await label_screen(app, pilot)
+        item_id = screen._batch.current.item.item_id
+        await pilot.press("f", "n", "h", "m", "enter")
+        assert project.flags == {item_id}
+        assert project.notes == {item_id: "hm"}
+        await pilot.press("space")
+        assert project.events[-1].action is Action.SKIP
+        assert screen._batch.current.item.item_id == item_id + 1
+
+
+async def test_opinions_stay_hidden_until_asked_for_and_hide_again_for_the_next_item(make_app):
+    app = make_app()
+    async with app.run_test() as pilot:
+        await label_screen(app, pilot)
+        assert "model says" not in shown(app)
+        await pilot.press("o")
+        assert "model says neutral .38" in shown(app)
+        await pilot.press("1")
+        assert "model says" not in shown(app)
+
+
+async def test_enter_accepts_a_suggestion_only_when_it_is_visible(make_app):
+    project = FakeProject()
+    app = make_app(project)
+    async with app.run_test() as pilot:
+        screen = await label_screen(app, pilot)
+        item_id = screen._batch.current.item.item_id
+        await pilot.press("enter")
+        assert item_id not in project.answers
+        await pilot.press("o", "a")
+        assert project.answers[item_id] == "neutral"
+
+
+async def test_the_item_before_can_be_answered_again(make_app):
+    project = FakeProject()
+    app = make_app(project)
+    async with app.run_test() as pilot:
+        screen = await label_screen(app, pilot)
+        item_id = screen._batch.current.item.item_id
+        await pilot.press("1", "left", "2")
+        assert project.answers[item_id] == "negative"
+        assert screen._batch.current.item.item_id == item_id + 1
+        assert "13 of 40" in shown(app)
+
+
+async def test_a_label_that_cannot_be_saved_keeps_the_item_and_says_why(make_app):
+    project = FakeProject()
+    app = make_app(project)
+    async with app.run_test() as pilot:
+        screen = await label_screen(app, pilot)
+        item_id = screen._batch.current.item.item_id
+        project.error = StorageError("The disk is full.", "Free some space.")
+        await pilot.press("1")
+        assert isinstance(app.screen, Problem)
+        assert "The disk is full." in shown(app)
+        await pilot.press("escape")
+        assert screen._batch.current.item.item_id == item_id
+
+
+async def test_the_picker_finds_one_of_many_labels_in_three_keys(make_app):
+    labels = tuple(f"{a}_{b}" for a in ("card", "cash", "pin") for b in "abcdefghijklmnopqrstuvwxyz")
+    project = FakeProject(labels=labels)
+    app = make_app(project)
+    async with app.run_test() as pilot:
+        screen = await label_screen(app, pilot)
+        item_id = screen._batch.current.item.item_id
+        await pilot.press("slash")
+        assert isinstance(app.screen, Picker)
+        await pilot.press("p", "z", "enter")
+        assert project.answers[item_id] == "pin_z"
+
+
+async def test_options_of_the_item_are_its_labels_in_multiple_choice(make_app):
+    project = FakeProject(options=("aspirin", "warfarin", "rest"), labels=())
+    app = make_app(project)
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = await label_screen(app, pilot)
+        item_id = screen._batch.current.item.item_id
+        assert "warfarin" in shown(app)
+        await pilot.press("2")
+        assert project.answers[item_id] == "B"
+
+
+async def test_a_long_context_folds_scrolls_and_leaves_the_labels_in_view(make_app):
+    context = " ".join(f"word{n}" for n in range(3000))
+    app = make_app(FakeProject(context=context))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await label_screen(app, pilot)
+        assert "z unfolds" in shown(app)
+        assert "1 positive" in shown(app)
+        await pilot.press("z", "pagedown", "pagedown")
+        assert "word0 " not in shown(app)
+        assert "1 positive" in shown(app)
+
+
+async def test_hostile_text_is_shown_as_text(make_app):
+    app = make_app(FakeProject(texts=HOSTILE, labels=("[/foo]", "\x1b[31mred", "a\u202eb")))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await label_screen(app, pilot)
+        for _ in range(len(HOSTILE)):
+            screen = shown(app)
+            assert not any(ord(c) < 32 or 0x7F <= ord(c) < 0xA0 for c in screen if c != "\n")
+            assert "\u202e" not in screen
+            assert "[/foo]" in screen
+            await pilot.press("1")
+
+
+async def test_after_the_last_item_the_free_steps_begin_by_themselves(make_app):
+    project = FakeProject(answered=38)
+    project.settings = project.settings.model_copy(
+        update={"annotator": project.settings.annotator.model_copy(update={"spec": "neighbours"})}
+    )
+    project.script = [Progress("annotate", 3, 160)]
+    project.hold = True
+    app = make_app(project)
+    async with app.run_test() as pilot:
+        await label_screen(app, pilot)
+        await pilot.press("1", "1")
+        await pilot.pause(0.1)
+        assert ("advance", {}) in project.calls
+        assert "2 items labelled" in shown(app)
+
+
+async def test_money_is_never_spent_without_a_key(make_app):
+    project = FakeProject(answered=38)
+    app = make_app(project)
+    async with app.run_test(size=(100, 30)) as pilot:
+        await label_screen(app, pilot)
+        await pilot.press("1", "1")
+        await pilot.pause(0.1)
+        assert ("advance", {}) not in project.calls
+        assert "$0.38–0.44" in shown(app)
+        await pilot.press("enter")
+        await pilot.pause()
+        assert ("advance", {}) in project.calls

@@ -1,0 +1,171 @@
+"""Gauges, plots and tables as lines of text, at every size."""
+
+from __future__ import annotations
+
+import pytest
+
+from imfl_engine.types import Interval
+from imfl_engine.views import (
+    BudgetUse,
+    CalibrationBin,
+    CostEstimate,
+    CurvePoint,
+    LabelCount,
+    LlmTrust,
+    RoundProgress,
+)
+from imfl_tui.jobs import TrainingRun
+from imfl_tui.keymap import LabelKey
+from imfl_tui.spans import Span, fit, plain, spread, width_of
+from imfl_tui.widgets.bars import bar, mixed_bar
+from imfl_tui.widgets.budget import budget_lines
+from imfl_tui.widgets.calibration import calibration_lines
+from imfl_tui.widgets.confusion import confusion_lines
+from imfl_tui.widgets.curve import curve_lines
+from imfl_tui.widgets.distribution import distribution_lines
+from imfl_tui.widgets.header import header_line
+from imfl_tui.widgets.item import ItemFace, item_lines
+from imfl_tui.widgets.keybar import Key, key_line
+from imfl_tui.widgets.labels import label_lines, option_lines
+from imfl_tui.widgets.lossplot import loss_lines
+from imfl_tui.widgets.raster import nice_ticks
+from imfl_tui.widgets.rounds import folded, rounds_lines
+from imfl_tui.widgets.trust import trust_lines
+
+WIDTHS = (20, 36, 60, 98, 200)
+ROUNDS = [
+    RoundProgress(0, 20, 20, 0, 0, "done"),
+    RoundProgress(1, 47, 47, 133, 133, "done"),
+    RoundProgress(2, 53, 12, 147, 0, "now"),
+    *(RoundProgress(n, 40, 0, 160, 0, "planned") for n in range(3, 13)),
+]
+BUDGET = BudgetUse(132, 200, 280, 800, 4.62, 0.1, 5.0, 41.0, None)
+ESTIMATE = CostEstimate(160, 1, 2, 3, 4, 0.38, 0.44, 6.0, True, "table")
+POINTS = [
+    CurvePoint(n, Interval(0.6 + n / 20, 0.55 + n / 20, 0.66 + n / 20, 900), 0.5, "test", 60 * n, 100 * n, 60, n)
+    for n in range(5)
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("share", [-1.0, 0.0, 0.001, 0.5, 0.999, 1.0, 7.0])
+@pytest.mark.parametrize("width", [1, 7, 40])
+def test_a_bar_has_its_width_and_is_only_full_when_the_share_is(share: float, width: int):
+    spans = bar(share, width)
+    assert width_of(spans) == width
+    text = plain(spans)
+    assert (text == "█" * width) == (share >= 1)
+    if 0 < share < 1:
+        assert not text.startswith("·")
+
+
+def test_parts_of_a_bar_add_up():
+    assert plain(mixed_bar([(1 / 3, "a", ""), (1 / 3, "b", ""), (1 / 3, "c", "")], 10)).count("·") == 0
+    assert width_of(mixed_bar([(0.2, "a", ""), (0.1, "b", "")], 17)) == 17
+
+
+def test_round_zero_is_part_of_round_one():
+    first = folded(ROUNDS)[0]
+    assert (first.round, first.human_done, first.human_planned, first.llm_done) == (1, 67, 67, 133)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_figures_fit_their_width(width: int):
+    counts = [LabelCount(f"label {n} with a long name", n, 2 * n) for n in range(12)]
+    trust = LlmTrust(Interval(0.8, 0.63, 0.9, 30), 31.4, 280, 18, 6, ("a" * 40, "b" * 40, 5, 9))
+    blocks = [
+        rounds_lines(ROUNDS, width),
+        budget_lines(BUDGET, ESTIMATE, width),
+        distribution_lines(counts, width, 6),
+        curve_lines(POINTS, ("neutral", 0.59), width, 9),
+        loss_lines(TrainingRun(losses=tuple((n, 1 / (n + 1)) for n in range(500)), validation=((400, 0.2, 0.8),)), width, 9),
+        trust_lines(trust, width),
+    ]  # fmt: skip
+    for lines in blocks:
+        for spans in lines:
+            assert width_of(fit(spans, width)) <= width
+    for lines in (blocks[0], blocks[3], blocks[4]):
+        assert all(width_of(spans) <= width for spans in lines)
+
+
+def test_the_budget_warns_near_a_limit_without_relying_on_colour():
+    money = plain(budget_lines(BUDGET, ESTIMATE, 60)[3])
+    assert "$4.62 / $5.00!" in money
+    minutes = plain(budget_lines(BUDGET, ESTIMATE, 60)[1])
+    assert "no limit" in minutes
+    assert "! $0.38–0.44" in plain(budget_lines(BUDGET, ESTIMATE, 60)[4])
+
+
+def test_the_curve_shows_the_last_value_with_its_interval_and_the_floor():
+    text = "\n".join(plain(spans) for spans in curve_lines(POINTS, ("neutral", 0.59), 70, 12))
+    assert ".800 ± .055" in text
+    assert "always “neutral” .590" in text
+    assert text.count("●") == 5
+
+
+def test_labels_that_do_not_fit_are_summed():
+    counts = [LabelCount(f"l{n}", 1, 1) for n in range(9)]
+    assert "and 6 more labels" in plain(distribution_lines(counts, 40, 4)[-1])
+
+
+def test_a_small_confusion_matrix_is_drawn_and_a_large_one_becomes_its_worst_pairs():
+    lines = confusion_lines(("a", "b"), ((8, 2), (1, 9)), 40, 8)
+    assert "8" in plain(lines[1])
+    names = [f"intent number {n}" for n in range(77)]
+    counts = [[3 if i == j else (5 if (i, j) == (4, 7) else 0) for j in range(77)] for i in range(77)]
+    lines = confusion_lines(names, counts, 60, 10)
+    assert "intent number 4 → intent number 7" in plain(lines[1])
+
+
+def test_calibration_says_in_words_which_way_it_is_off():
+    bins = [CalibrationBin(0.8, 0.9, 0.85, 0.60, 40), CalibrationBin(0.9, 1.0, 0.95, 0.94, 90)]
+    text = "\n".join(plain(spans) for spans in calibration_lines(bins, 0.08, 60))
+    assert "over" in text
+    assert "≈" in text
+    assert "8.0 points" in text
+
+
+def test_a_running_job_is_never_pushed_out_of_the_header():
+    line = header_line("a-very-long-project-name.db", [Span("x" * 200)], ["training 63 %"], 80)
+    assert plain(line).rstrip().endswith("training 63 % ▸")
+    assert width_of(line) == 80
+
+
+def test_the_footer_keeps_help_and_palette_however_narrow_it_is():
+    keys = [Key(c, "word", f"screen.{c}") for c in "abcdefghij"]
+    keys += [Key("ctrl+p", "", "", True), Key("?", "", "", True)]
+    text = plain(key_line(keys, 40))
+    assert "ctrl+p" in text
+    assert "?" in text
+    assert width_of(key_line(keys, 40)) <= 42
+
+
+def test_an_item_with_a_long_context_folds_only_when_it_must():
+    face = ItemFace("question", context="word " * 2_000, reason="because")
+    folded_lines = item_lines(face, 80, 20)
+    assert len(folded_lines) <= 20
+    assert any("unfolds" in plain(spans) for spans in folded_lines)
+    short = ItemFace("question", context="short")
+    assert not any("unfolds" in plain(spans) for spans in item_lines(short, 80, 20))
+
+
+def test_seventy_seven_labels_leave_a_way_to_the_rest():
+    keys = [LabelKey(str(n % 10), f"intent_{n:02}", "") for n in range(77)]
+    lines = label_lines(keys, 80, 8)
+    assert len(lines) <= 8
+    assert "more" in plain(lines[-1])
+
+
+def test_ten_thousand_options_are_cut_and_say_so():
+    keys = [LabelKey("1", "A", "x" * 5_000) for _ in range(10_000)]
+    lines = option_lines(keys, 80, 10)
+    assert len(lines) <= 12
+    assert "more options" in plain(lines[-1])
+
+
+def test_both_ends_of_a_line_stay_apart():
+    assert plain(spread([Span("left" * 10)], [Span("right")], 30)).endswith("right")
+
+
+def test_ticks_are_round_numbers_inside_the_range():
+    assert nice_ticks(0.55, 0.82, 6) == pytest.approx([0.55, 0.6, 0.65, 0.7, 0.75, 0.8])
+    assert all(0 <= tick <= 1.3 for tick in nice_ticks(0, 1.3, 5))
