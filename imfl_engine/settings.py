@@ -80,7 +80,7 @@ class Query(_Model):
     """An explicit schedule; overrides ``schedule`` and ``budget.rounds``."""
     sub_sample: Positive | None = None
     """Size of each round's sub-sample of the pool; None means ten times the round's labels."""
-    candidate_factor: Positive = 6
+    candidate_factor: Positive = 12
     """*eeq* looks for diversity among this many times the human batch."""
     first_human: NotNegative | None = None
     """Size of the random first batch; None means the whole human share of round 1."""

@@ -150,7 +150,7 @@ def select(
     llm: int,
     seed: int,
     uncertainty: UncertaintyName = "least-confidence",
-    candidate_factor: int = 6,
+    candidate_factor: int = 12,
 ) -> Selection:
     """Pick ``human`` and ``llm`` of the unlabelled ``ids``, disjoint, both before anything is
     labelled.

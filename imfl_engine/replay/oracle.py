@@ -1,0 +1,177 @@
+"""Stand-ins for the two labellers: gold labels for the person, gold labels with noise for the LLM.
+
+A simulated LLM shows what a method does with noise of a known kind; it says nothing about a real
+LLM, so every row it made is marked ``simulated``. The noise on an item depends on the item's key
+and the seed alone: all arms of a seed meet the same mistakes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import time
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from imfl_engine.annotate.ports import Committed, ReplyStore
+from imfl_engine.errors import UsageError
+from imfl_engine.events import Annotated, Notice, Progress
+from imfl_engine.types import AnnotationRequest, Item, Reply, ReplyStatus, option_letter
+from imfl_engine.views import CostEstimate
+
+_GROUP = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """How a simulated LLM errs.
+
+    The gold label is kept with probability ``accuracy``, else another one is drawn evenly;
+    ``always`` maps a truth to the label that is always said for it; ``confusion`` gives for a truth
+    the probability of each label and overrides both.
+    """
+
+    accuracy: float = 1.0
+    always: Mapping[str, str] = field(default_factory=dict)
+    confusion: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+    def say(self, truth: str, labels: Sequence[str], draw: float, other: float) -> str:
+        """Return the label said for ``truth``; ``draw`` and ``other`` are uniform in [0, 1)."""
+        if truth in self.confusion:
+            row = self.confusion[truth]
+            reached = 0.0
+            scale = sum(row.values())
+            for label, share in row.items():
+                reached += share / scale
+                if draw < reached:
+                    return label
+        if truth in self.always:
+            return self.always[truth]
+        wrong = [label for label in labels if label != truth]
+        if draw < self.accuracy or not wrong:
+            return truth
+        return wrong[int(other * len(wrong))]
+
+
+def parse_noise(spec: str) -> Noise:
+    """Parse what follows ``simulated:``.
+
+    A share (``0.75``), ``chance``, a share with labels that are always mistaken
+    (``0.9,neutral=positive``), or the path of a JSON file ``{truth: {label: share}}``.
+    """
+    first, *rest = spec.split(",")
+    if first.endswith(".json"):
+        try:
+            return Noise(confusion=json.loads(Path(first).read_text("utf-8")))
+        except (OSError, ValueError) as error:
+            raise UsageError(
+                f"The confusion matrix '{first}' cannot be read.",
+                'Give a JSON file like {"yes": {"yes": 0.8, "no": 0.2}, …}.',
+            ) from error
+    try:
+        accuracy = -1.0 if first == "chance" else float(first)
+    except ValueError:
+        accuracy = 2.0
+    pairs = [part.partition("=") for part in rest]
+    if accuracy > 1.0 or (accuracy < 0.0 and first != "chance") or not all(b for _, b, _ in pairs):
+        raise UsageError(
+            f"'simulated:{spec}' is no simulated annotator.",
+            "Write simulated:0.75, simulated:chance, simulated:0.9,neutral=positive or a JSON file.",
+        )
+    return Noise(accuracy, {truth.strip(): said.strip() for truth, _, said in pairs})
+
+
+class SimulatedAnnotator:
+    """An `imfl_engine.annotate.ports.Annotator` that knows the gold labels and errs on purpose."""
+
+    def __init__(self, noise: Noise, labels: Sequence[str], *, spec: str, seed: int) -> None:
+        self._noise = noise
+        self._labels = tuple(labels)
+        self._spec = spec
+        self._seed = seed
+        self._running = asyncio.Event()
+        self._running.set()
+
+    @property
+    def name(self) -> str:
+        """The spec, which begins with ``simulated``."""
+        return self._spec
+
+    @property
+    def shots(self) -> int | None:
+        """No demonstration is read."""
+        return 0
+
+    async def check(self) -> Sequence[Notice]:
+        """Nothing can be missing."""
+        return ()
+
+    def estimate(
+        self, requests: Sequence[AnnotationRequest], *, calls: int | None = None
+    ) -> CostEstimate:
+        """Everything is free."""
+        count = len(requests) if calls is None else calls
+        return CostEstimate(count, 0, 0, 0, 0, 0.0, 0.0, 0.0, True, "a simulated LLM costs nothing")
+
+    async def annotate(
+        self,
+        requests: Sequence[AnnotationRequest],
+        store: ReplyStore,
+        *,
+        limit_usd: float | None = None,
+    ) -> AsyncGenerator[Annotated | Notice | Progress, None]:
+        """See `imfl_engine.annotate.ports.Annotator.annotate`."""
+        start = time.monotonic()
+        done = 0
+        for first in range(0, len(requests), _GROUP):
+            await self._running.wait()
+            replies = [self._reply(request) for request in requests[first : first + _GROUP]]
+            await store.write([Committed(reply) for reply in replies])
+            rate = (done + len(replies)) / max(time.monotonic() - start, 1e-6)
+            for reply in replies:
+                done += 1
+                left = (len(requests) - done) / rate
+                yield Annotated(
+                    reply, done, len(requests), 0, 0, 0, 0.0, 0.0, limit_usd, rate * 60, left
+                )
+
+    def pause(self) -> None:
+        """See `imfl_engine.annotate.ports.Annotator.pause`."""
+        self._running.clear()
+
+    def resume(self) -> None:
+        """See `imfl_engine.annotate.ports.Annotator.resume`."""
+        self._running.set()
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+    def _reply(self, request: AnnotationRequest) -> Reply:
+        item = request.item
+        digest = hashlib.sha256(f"{self._spec}\x1f{self._seed}\x1f{item.key}".encode()).digest()
+        label = self._label(item, digest)
+        return Reply(
+            item_id=item.item_id,
+            round=request.round,
+            purpose=request.purpose,
+            status=ReplyStatus.INVALID if label is None else ReplyStatus.OK,
+            label=label,
+            annotator=self._spec,
+            prompt_hash=digest.hex(),
+            raw=label,
+            error="the item has no gold label" if label is None else None,
+        )
+
+    def _label(self, item: Item, digest: bytes) -> str | None:
+        if item.gold is None:
+            return None
+        labels = self._labels
+        if item.options:
+            labels = tuple(option_letter(place) for place in range(len(item.options)))
+        draw = int.from_bytes(digest[:7], "big") / 2**56
+        other = int.from_bytes(digest[8:15], "big") / 2**56
+        if self._noise.accuracy < 0:  # chance: every label as likely
+            return labels[int(other * len(labels))]
+        return self._noise.say(item.gold, labels, draw, other)
