@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from imfl_engine.data.values import dump_json
-
-_CONTROL = r"[\x00-\x1f]"
 
 
 def to_list(array: pa.Array) -> list[Any]:
@@ -21,6 +22,12 @@ def to_list(array: pa.Array) -> list[Any]:
         return values
     values = array.to_pylist()
     return values
+
+
+def rows(table: pa.Table, names: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Each row of the columns ``names`` as an object."""
+    columns = [to_list(table.column(name).combine_chunks()) for name in names]
+    return (dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True))
 
 
 def is_text(kind: pa.DataType) -> bool:
@@ -41,20 +48,23 @@ def json_texts(array: pa.Array) -> pa.Array:
     elif pa.types.is_list(kind) and is_text(kind.value_type):
         encoded = json_lists(array)
     elif pa.types.is_floating(kind):
-        encoded = pa.array(list(map(dump_json, array.to_numpy(zero_copy_only=False).tolist())))
+        values = array.to_numpy(zero_copy_only=False).tolist()  # a null is a NaN, and that is null
+        encoded = pa.array(orjson.dumps(values).decode()[1:-1].split(","))
     else:
         encoded = pa.array([dump_json(value) for value in array.to_pylist()], pa.string())
     return encoded.fill_null("null")
 
 
 def json_lists(array: pa.Array) -> pa.Array:
-    """Lists of strings as JSON text, null for a null; quick where most lists are empty."""
+    """Lists of strings as JSON text, null for a null."""
     if isinstance(array, pa.ChunkedArray):
         array = array.combine_chunks()
-    filled = pc.greater(pc.list_value_length(array), 0).fill_null(False)
-    texts = [dump_json(value) for value in array.filter(filled).to_pylist()]
-    empty = pc.if_else(array.is_valid(), "[]", None).cast(pa.string())
-    return pc.replace_with_mask(empty, filled, pa.array(texts, pa.string())) if texts else empty
+    if array.null_count:
+        texts = [None if values is None else dump_json(values) for values in array.to_pylist()]
+        return pa.array(texts, pa.string())
+    offsets = pc.subtract(array.offsets, array.offsets[0])
+    quoted = pa.ListArray.from_arrays(offsets, json_texts(array.flatten()))
+    return pc.binary_join_element_wise("[", pc.binary_join(quoted, ","), "]", "")
 
 
 def json_objects(
@@ -79,8 +89,20 @@ def _plain(array: pa.Array) -> pa.Array:
 
 def _quote(array: pa.Array) -> pa.Array:
     array = array.cast(pa.string())
-    if pc.any(pc.match_substring_regex(array, _CONTROL), min_count=0).as_py():
+    characters = string_bytes(array)
+    if bool((characters < ord(" ")).any()):
         values = array.to_pylist()
         return pa.array([None if v is None else dump_json(v) for v in values], pa.string())
-    escaped = pc.replace_substring(pc.replace_substring(array, "\\", "\\\\"), '"', '\\"')
-    return pc.binary_join_element_wise('"', escaped, '"', "")
+    for special in ("\\", '"'):
+        if bool((characters == ord(special)).any()):
+            array = pc.replace_substring(array, special, "\\" + special)
+    return pc.binary_join_element_wise('"', array, '"', "")
+
+
+def string_bytes(array: pa.Array) -> npt.NDArray[np.uint8]:
+    """The bytes of all strings of ``array`` one after another, without a copy."""
+    _, offsets, data = array.buffers()
+    if data is None:
+        return np.empty(0, np.uint8)
+    places = np.frombuffer(offsets, np.int32, len(array) + 1, array.offset * 4)
+    return np.frombuffer(data, np.uint8, places[-1])[places[0] :]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -16,6 +17,7 @@ from imfl_engine.errors import DataError
 
 _BLOCK = 1 << 20
 _WIDE = float(2**63)
+_BLANKS: Any = re.compile(r"[ \t\r\n]*").match
 _JSON_HINT = 'Every line is one JSON object, for example {"text": "..."}.'
 
 
@@ -185,6 +187,7 @@ class _Stream:
         self._at = 0
         self._line = 1
         self._ended = False
+        self._escapes = False
         self._decode = json.JSONDecoder(parse_constant=lambda _: None).raw_decode
         self.taken = 0
 
@@ -194,17 +197,16 @@ class _Stream:
         self._line += self._buffer.count("\n", 0, self._at)
         self.taken += self._at
         self._buffer = self._buffer[self._at :] + block
+        self._escapes = "\\u" in self._buffer
         self._at = 0
         return bool(block)
 
     def peek(self) -> str:
         """The next character that is no white space; ``""`` at the end."""
         while True:
-            while self._at < len(self._buffer):
-                character = self._buffer[self._at]
-                if character not in " \t\r\n":
-                    return character
-                self._at += 1
+            self._at = _BLANKS(self._buffer, self._at).end()
+            if self._at < len(self._buffer):
+                return self._buffer[self._at]
             if not self._more():
                 return ""
 
@@ -239,7 +241,7 @@ class _Stream:
                 if end == len(self._buffer) and not self._ended and self._more(size):
                     continue  # a number may go on in the next block
                 self._at = end
-                return _clean(value)
+                return _clean(value) if self._escapes else value  # a surrogate is an escape
 
     def array(self) -> Iterator[Any]:
         """Take the values of an array one by one."""

@@ -6,15 +6,20 @@ gave is a suggestion, wherever the tool knows the difference (Label Studio, Argi
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 from typing import Any
 
+import orjson
 import pyarrow as pa
 
+from imfl_engine.data.arrow import rows
+from imfl_engine.data.schema import EXPORT_SCHEMA
 from imfl_engine.data.values import dump_json
 from imfl_engine.types import option_letter
+
+_UNUSED = frozenset({"demonstration_ids", "prompt_hash", "input_tokens", "output_tokens"})
+_USED = [name for name in EXPORT_SCHEMA.names if name not in _UNUSED]
 
 BY_PERSON = frozenset({"human", "llm_reviewed"})
 """The sources whose label a person answers for."""
@@ -40,7 +45,7 @@ ARGILLA_SCHEMA = pa.schema(
 def to_prodigy(table: pa.Table, labels: Sequence[str]) -> Iterator[bytes]:
     """JSON lines of Prodigy's ``choice`` interface; an item without a label is an ``ignore``."""
     schema = [{"id": name, "text": name} for name in labels]
-    for row in table.to_pylist():
+    for row in rows(table, _USED):
         own = row["options"]
         options = (
             [{"id": option_letter(n), "text": text} for n, text in enumerate(own)]
@@ -69,7 +74,7 @@ def to_prodigy(table: pa.Table, labels: Sequence[str]) -> Iterator[bytes]:
 
 def to_label_studio(table: pa.Table) -> Iterator[bytes]:
     """Tasks of a Label Studio project whose choices are called ``label`` on the text ``text``."""
-    for row in table.to_pylist():
+    for row in rows(table, _USED):
         label = row["label_text"]
         data = {"id": row["id"], "text": row["text"], "meta": _meta(row)}
         if row["context"]:
@@ -101,7 +106,7 @@ def to_label_studio(table: pa.Table) -> Iterator[bytes]:
 def to_argilla(table: pa.Table) -> pa.Table:
     """Records as Argilla's ``to_datasets`` writes them, for a question called ``label``."""
     records: list[dict[str, Any]] = []
-    for row in table.to_pylist():
+    for row in rows(table, _USED):
         label = row["label_text"]
         person = label is not None and row["source"] in BY_PERSON
         suggestion, score, agent = next(iter(_suggestions(row)), (None, None, None))
@@ -126,7 +131,7 @@ def to_argilla(table: pa.Table) -> pa.Table:
 
 def to_doccano(table: pa.Table) -> Iterator[bytes]:
     """doccano's JSON lines; an item without a label has an empty list."""
-    for number, row in enumerate(table.to_pylist()):
+    for number, row in enumerate(rows(table, _USED)):
         label = row["label_text"]
         record = {
             "id": row["id"] or str(number),
@@ -161,7 +166,7 @@ def _choice(label: str) -> dict[str, Any]:
 
 
 def _meta(row: dict[str, Any]) -> dict[str, Any]:
-    meta = json.loads(row["meta"]) if row["meta"] else {}
+    meta = orjson.loads(row["meta"]) if row["meta"] else {}
     return meta if isinstance(meta, dict) else {"meta": meta}
 
 

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as arrow_csv
 import pyarrow.parquet as pq
 
-from imfl_engine.data.arrow import json_lists, json_objects, json_texts
+from imfl_engine.data.arrow import json_lists, json_objects, json_texts, string_bytes
 
 _ROW_GROUP = 65_536
 
@@ -94,7 +94,7 @@ class JsonLinesSink:
                 else:
                     columns.append(json_texts(column))
             lines = json_objects(names, columns, encoded=True, end="}\n")
-            self._file.write(_bytes_of(lines))
+            self._file.write(string_bytes(lines).data)
 
     def write_lines(self, lines: Iterable[str]) -> None:
         """Write objects that are JSON text already."""
@@ -140,11 +140,3 @@ class TextSink:
 
 def _iso(column: Any) -> Any:
     return pc.strftime(column, format="%Y-%m-%dT%H:%M:%SZ")
-
-
-def _bytes_of(array: pa.Array) -> memoryview:
-    """The bytes of all strings of ``array`` one after another, without a copy."""
-    offsets = pa.Array.from_buffers(
-        pa.int32(), len(array) + 1, [None, array.buffers()[1]], offset=array.offset
-    )
-    return memoryview(array.buffers()[2])[offsets[0].as_py() : offsets[-1].as_py()]
