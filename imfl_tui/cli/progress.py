@@ -81,16 +81,16 @@ class Reporter:
                     self._last_detail = f"{event.samples_per_second:.0f} samples/s"
                 if event.device != self._device:
                     self._device = event.device
-                    self._say(f"training on {event.device}")
+                    self.tell(f"training on {event.device}")
             case StepFinished(step):
                 seconds = time.monotonic() - self._step_started
                 detail = f" · {self._last_detail}" if self._last_detail else ""
                 self._end()
-                self._say(f"round {step.round} · {step.kind.value} done in {seconds:.1f} s{detail}")
+                self.tell(f"round {step.round} · {step.kind.value} done in {seconds:.1f} s{detail}")
             case Notice():
-                self._say(f"{event.level}: {event.text}")
+                self.tell(f"{event.level}: {event.text}")
                 if event.hint:
-                    self._say(event.hint)
+                    self.tell(event.hint)
 
     async def follow(self, events: AsyncIterator[E]) -> list[E]:
         """Show every event of a job and return those that are not part of `Event`: its results."""
@@ -145,7 +145,8 @@ class Reporter:
         )
         return self._bars
 
-    def _say(self, text: str) -> None:
+    def tell(self, text: str) -> None:
+        """Say a line, above the bars where there are any."""
         if self._quiet:
             return
         if self._bars is not None:

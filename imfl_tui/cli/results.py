@@ -11,10 +11,10 @@ import typer
 from imfl_engine.errors import UsageError
 from imfl_engine.views import Evaluation
 from imfl_tui.cli import options as opt
-from imfl_tui.cli.creation import open_sources
 from imfl_tui.cli.opened import opened
 from imfl_tui.cli.progress import Reporter
 from imfl_tui.cli.shell import say, show, show_json
+from imfl_tui.cli.sources import open_sources
 from imfl_tui.cli.states import interval
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imfl_engine.errors import UsageError
+from imfl_engine.errors import BudgetReached, UsageError
 from imfl_engine.types import StepKind
 from imfl_tui.cli import options as opt
 from imfl_tui.cli.opened import opened
@@ -19,6 +19,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from imfl_engine.views import Status
+
+
+HARD_STOPS = {
+    "the money budget is reached": "budget.money_usd",
+    "the time budget is reached": "budget.minutes",
+}
+"""Why a run may end before its labels are used up, and the setting that says so."""
 
 
 class Human(StrEnum):
@@ -57,6 +64,12 @@ async def run(
             )
         after = await opened_project.status()
     report(after, project, json=json)
+    step = after.step
+    if step.kind is StepKind.FINISHED and step.reason in HARD_STOPS:
+        raise BudgetReached(
+            f"{project} is finished: {step.reason}.",
+            f"To go on, raise it: `imfl-tui config {project} {HARD_STOPS[step.reason]} VALUE`.",
+        )
 
 
 def report(status: Status, project: Path, *, json: bool) -> None:

@@ -1,0 +1,77 @@
+"""A run with an OpenAI-compatible server on loopback: labels bought, money counted, the hard stop."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Cli = Callable[..., Any]
+SERVER = Path(__file__).resolve().parents[2] / "faults" / "server.py"
+KEY = "sk-only-in-the-environment"
+
+
+@pytest.fixture
+def endpoint() -> Iterator[str]:
+    with subprocess.Popen(
+        [sys.executable, str(SERVER), json.dumps({"key": KEY})],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as server:
+        assert server.stdout is not None
+        yield f"http://127.0.0.1:{int(server.stdout.readline())}"
+        server.kill()
+
+
+@pytest.fixture
+def project(cli: Cli, tmp_path: Path, sample_data: Path, endpoint: str) -> Path:
+    rows = (sample_data / "clinic-inbox" / "train.jsonl").read_text("utf-8").splitlines()[:60]
+    (tmp_path / "d.jsonl").write_text("\n".join(rows) + "\n", "utf-8")
+    made = cli(
+        "new", tmp_path / "p.db", tmp_path / "d.jsonl", "--human", 12, "--llm", 20, "--test", "0.2", "--rounds", 1,
+        "--target", "probe", "--annotator", "openai:test-model", "--base-url", f"{endpoint}/v1",
+        "--price", "100", "200",
+    )  # fmt: skip
+    assert made.code == 0, made.err
+    return tmp_path / "p.db"
+
+
+def test_what_was_planned_is_what_is_paid_and_the_key_is_nowhere(
+    cli: Cli, project: Path, endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    assert cli("run", project, "--human", "gold", "--until", "evaluate").code == 0
+    planned = cli("plan", project, "--json").json
+    assert planned["price_known"]
+    ran = cli("run", project, "--human", "gold", "--json")
+    assert ran.code == 0, ran.err
+    assert ran.json["budget"]["llm_done"] == 20
+    spent = ran.json["budget"]["money_spent"]
+    assert planned["money_low"] * 0.5 < spent <= planned["money_high"]
+    with urllib.request.urlopen(f"{endpoint}/_log") as answer:
+        log = json.load(answer)
+    assert log
+    assert cli("export", project, tmp_path / "out.csv").code == 0
+    for path in tmp_path.rglob("*"):
+        if path.is_file():
+            assert KEY.encode() not in path.read_bytes(), path
+
+
+def test_the_hard_stop_holds_and_the_run_ends_with_4(
+    cli: Cli, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    assert cli("config", project, "budget.money_usd", 0.3).code == 0
+    ran = cli("run", project, "--human", "gold", "--json")
+    assert ran.code == 4, ran.err
+    assert "budget.money_usd" in ran.err
+    budget = ran.json["budget"]
+    assert 0 < budget["money_spent"] + budget["money_reserved"] <= 0.3
+    assert 0 < budget["llm_done"] < 20
