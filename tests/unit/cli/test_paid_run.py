@@ -35,8 +35,9 @@ def project(cli: Cli, tmp_path: Path, sample_data: Path, endpoint: str) -> Path:
     rows = (sample_data / "clinic-inbox" / "train.jsonl").read_text("utf-8").splitlines()[:60]
     (tmp_path / "d.jsonl").write_text("\n".join(rows) + "\n", "utf-8")
     made = cli(
-        "new", tmp_path / "p.db", tmp_path / "d.jsonl", "--human", 12, "--llm", 20, "--test", "0.2", "--rounds", 1,
-        "--target", "probe", "--annotator", "openai:test-model", "--base-url", f"{endpoint}/v1",
+        "new", tmp_path / "p.db", tmp_path / "d.jsonl", "--test", "0.2",
+        "--human", 12, "--llm", 20, "--rounds", 1, "--target", "probe",
+        "--annotator", "openai:test-model", "--base-url", f"{endpoint}/v1",
         "--price", "100", "200",
     )  # fmt: skip
     assert made.code == 0, made.err
