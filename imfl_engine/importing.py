@@ -6,44 +6,48 @@ import asyncio
 import uuid
 from pathlib import Path
 
-from imfl_engine.data.labels import ImportedLabel, read_labels
+from imfl_engine.data.labels import (
+    ImportedLabel,
+    LabelImportReport,
+    read_labels,
+    recognise_labels,
+)
 from imfl_engine.errors import DataError
 from imfl_engine.loop.context import LoopContext
 from imfl_engine.store import items, labels, rounds
 from imfl_engine.store.database import Connection
 from imfl_engine.types import Action, Origin
-from imfl_engine.views import LabelImportReport
-
-SHOWN_UNKNOWN = 50
 
 
 async def import_labels(context: LoopContext, path: Path) -> LabelImportReport:
     """Import every human label in ``path``; all or nothing.
 
-    An item is found by its key, or else by its content. Labels outside the schema and items the
-    project does not have are counted, not imported; of several labels for one item the last wins.
-    Raises `DataError` when not one label fits.
+    An item is found by its key, or else by its content. What does not fit is counted, not
+    imported; of several labels for one item the last wins. Raises `DataError` when not one fits.
     """
-    found = await asyncio.to_thread(lambda: [one for one in read_labels(path) if one.by == "human"])
-    ids = await context.database.read(lambda con: _match(con, found))
-    chosen: dict[int, ImportedLabel] = {}
-    unknown_items = 0
-    unknown_labels: dict[str, int] = {}
+    tool = await asyncio.to_thread(recognise_labels, path)
+    found = await asyncio.to_thread(lambda: list(read_labels(path)))
+    assert tool is not None, "read_labels refuses a file of no known tool"
+    human = [one for one in found if one.by == "human"]
+    decided = [one for one in human if one.label is not None]
+    ids = await context.database.read(lambda con: _match(con, decided))
     known = {item.item_id: item for item in await context.items_of(sorted(set(ids.values())))}
-    for place, one in enumerate(found):
+    chosen: dict[int, ImportedLabel] = {}
+    unknown_labels: dict[str, int] = {}
+    for place, one in enumerate(decided):
         item_id = ids.get(place)
+        label = one.label or ""
         if item_id is None:
-            unknown_items += 1
-        elif one.label is None:
             continue
-        elif one.label not in items.labels_of(known[item_id], context.labels):
-            unknown_labels[one.label] = unknown_labels.get(one.label, 0) + 1
+        if label not in items.labels_of(known[item_id], context.labels):
+            unknown_labels[label] = unknown_labels.get(label, 0) + 1
         else:
             chosen[item_id] = one
     if not chosen:
         raise DataError(
             f"None of the {len(found)} labels in {path} fits this project "
-            f"({unknown_items} unknown items, {sum(unknown_labels.values())} unknown labels).",
+            f"({len(decided) - len(ids)} for unknown items, "
+            f"{sum(unknown_labels.values())} outside the schema).",
             "Import the items first, and check that the label names are the project's.",
         )
 
@@ -62,8 +66,15 @@ async def import_labels(context: LoopContext, path: Path) -> LabelImportReport:
         )
 
     await context.database.write(save)
-    worst = sorted(unknown_labels.items(), key=lambda pair: (-pair[1], pair[0]))[:SHOWN_UNKNOWN]
-    return LabelImportReport(len(chosen), unknown_items, dict(worst))
+    return LabelImportReport(
+        path=path,
+        tool=tool,
+        imported=len(chosen),
+        by_machine=len(found) - len(human),
+        left_open=len(human) - len(decided),
+        unknown_items=len(decided) - len(ids),
+        unknown_labels=unknown_labels,
+    )
 
 
 def _match(con: Connection, found: list[ImportedLabel]) -> dict[int, int]:

@@ -28,7 +28,6 @@ from imfl_engine.views import (
     ItemDetail,
     ItemFilter,
     ItemRow,
-    LabelImportReport,
     QueueItem,
     ReviewPage,
     SimilarItem,
@@ -38,6 +37,7 @@ from imfl_engine.views import (
 if TYPE_CHECKING:
     from imfl_engine.annotate.ports import Annotator
     from imfl_engine.compute.client import Compute
+    from imfl_engine.data.labels import LabelImportReport
     from imfl_engine.data.reading import Source
     from imfl_engine.loop.context import LoopContext
     from imfl_engine.loop.runner import Loop

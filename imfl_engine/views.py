@@ -280,12 +280,3 @@ class ImportReport:
     unknown_labels: dict[str, int] = field(default_factory=dict)
     truncated: int = 0
     examples: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class LabelImportReport:
-    """What an import of labels did; what did not fit is counted, not lost silently."""
-
-    labels: int
-    unknown_items: int
-    unknown_labels: dict[str, int] = field(default_factory=dict)
