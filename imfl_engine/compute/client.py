@@ -78,6 +78,7 @@ class _Job:
     request: dict[str, Any]
     events: asyncio.Queue[Any] = field(default_factory=asyncio.Queue)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
+    child: ChildProcess | None = None
     running: bool = False
     sent: int = 0
 
@@ -112,6 +113,7 @@ class Compute:
         self._starting = asyncio.Lock()
         self._jobs: dict[int, _Job] = {}
         self._numbers = count(1)
+        self._device_info: DeviceInfo | None = None
         self._closed = False
 
     async def start(self) -> None:
@@ -141,7 +143,9 @@ class Compute:
         return None if self._child is None else self._child.pid
 
     async def describe(self) -> DeviceInfo:
-        """Say where models run; waits for running jobs."""
+        """Say where models run; while a job runs, what was known before it."""
+        if self._device_info is not None and any(job.running for job in self._jobs.values()):
+            return self._device_info
         async with contextlib.aclosing(self._stream("describe")) as events:
             async for event in events:
                 if isinstance(event, DeviceInfo):
@@ -153,7 +157,7 @@ class Compute:
     ) -> AsyncGenerator[Progress | VectorChunk, None]:
         """Embed ``texts``; chunks come in any order, each vector once."""
         async with contextlib.aclosing(
-            self._stream("embed", texts=texts, embedder=embedder)
+            self._stream("embed", texts=list(texts), embedder=embedder)
         ) as events:
             async for event in events:
                 yield event
@@ -248,10 +252,12 @@ class Compute:
                     raise event
                 yield event
         finally:
-            if not job.ended.is_set():
-                await asyncio.shield(self._cancel(job))
-            self._jobs.pop(job.number, None)
-            shutil.rmtree(job.folder, ignore_errors=True)
+            try:
+                if not job.ended.is_set():
+                    await asyncio.shield(self._cancel(job))
+            finally:
+                self._jobs.pop(job.number, None)
+                shutil.rmtree(job.folder, ignore_errors=True)
 
     async def _submit(self, do: str, arguments: dict[str, Any]) -> _Job:
         number = next(self._numbers)
@@ -283,12 +289,13 @@ class Compute:
     async def _send(self, job: _Job) -> None:
         await self.start()
         job.sent += 1
-        if self._child is not None:
-            self._child.send(job.request)
+        job.child = self._child
+        if job.child is not None:
+            job.child.send(job.request)
 
     async def _cancel(self, job: _Job) -> None:
         """Ask the child to drop ``job``; replace the child if it does not within the time."""
-        child = self._child
+        child = job.child
         if child is None:
             return
         child.send({"cancel": job.number})
@@ -314,15 +321,29 @@ class Compute:
             elif kind == "failed":
                 job.end(_error(message))
             else:
-                with contextlib.suppress(FileNotFoundError):  # the job's reader has just left
-                    job.events.put_nowait(unpack_event(message, job.folder))
+                self._deliver(job, message)
         if self._child is child:
             self._child = None
         await self._recover(child)
 
+    def _deliver(self, job: _Job, message: dict[str, Any]) -> None:
+        """Hand one event to its job."""
+        try:
+            event = unpack_event(message, job.folder)
+        except FileNotFoundError:  # the job's reader has just left, and its folder with it
+            return
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            job.end(ComputeError(f"An answer of the compute process cannot be read: {error}."))
+            return
+        if isinstance(event, DeviceInfo):
+            self._device_info = event
+        job.events.put_nowait(event)
+
     async def _recover(self, child: ChildProcess) -> None:
-        waiting = [job for job in self._jobs.values() if not job.ended.is_set()]
-        for job in waiting:
+        lost = [job for job in self._jobs.values() if job.child is child]
+        for job in lost:
+            if job.ended.is_set():
+                continue
             if job.running or job.sent >= MAX_STARTS:
                 job.end(
                     ComputeCrashed(
