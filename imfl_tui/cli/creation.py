@@ -103,7 +103,7 @@ async def new(
     if json:
         show_json({"project": project, **jsonable(report)})
     say(f"Created {project}: {import_words(report)}.")
-    warn_about_labels(report.unknown_labels, "dropped, the item was kept")
+    warn_about_labels(report.unknown_labels)
     say(f"Open it with `imfl-tui {project}`, or go on with `imfl-tui run {project}`.")
 
 
@@ -140,11 +140,8 @@ async def import_(
             reports = [await opened_project.import_labels(Path(name)) for name in data]
         if json:
             show_json(reports)
-        for name, one in zip(data, reports, strict=True):
-            say(f"Imported {thousands(one.labels)} label{'s' * (one.labels != 1)} from {name}.")
-            if one.unknown_items:
-                say(f"{thousands(one.unknown_items)} were for items that are not here.")
-            warn_about_labels(one.unknown_labels, "left out")
+        for one in reports:
+            say(str(one))
         return
     async with opened(project) as opened_project:
         sources = open_sources(data, Columns(text, context, options, label, id), encoding=encoding)
@@ -153,7 +150,7 @@ async def import_(
     if json:
         show_json(report)
     say(f"Imported {import_words(report)}.")
-    warn_about_labels(report.unknown_labels, "dropped, the item was kept")
+    warn_about_labels(report.unknown_labels)
 
 
 def check_free(path: Path) -> None:
@@ -233,7 +230,7 @@ def import_words(report: ImportReport) -> str:
     return words
 
 
-def warn_about_labels(unknown: dict[str, int], what_became: str) -> None:
+def warn_about_labels(unknown: dict[str, int]) -> None:
     """Tell of labels in the data that the schema does not have."""
     if unknown:
         total = sum(unknown.values())
@@ -241,5 +238,5 @@ def warn_about_labels(unknown: dict[str, int], what_became: str) -> None:
         more = ", …" if len(unknown) > 5 else ""
         say(
             f"{thousands(total)} item{'s' * (total != 1)} had a label that is not in the schema "
-            f"({shown}{more}); it was {what_became}."
+            f"({shown}{more}); the label was dropped, the item kept."
         )

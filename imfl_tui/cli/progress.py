@@ -45,6 +45,10 @@ class Reporter:
         self._stack = ExitStack()
         self._last_detail = ""
         self._device = ""
+        # For an ETA of our own, where the event brings none.
+        self._counting = ""
+        self._counting_since = self._started
+        self._done_at_first = self._done_before = 0
 
     def __enter__(self) -> Reporter:
         return self
@@ -114,8 +118,16 @@ class Reporter:
     def _update(self, text: str, done: int, total: int, unit: str, eta: float | None) -> None:
         if self._quiet or not sys.stderr.isatty():
             return
-        if time.monotonic() - self._step_started < SECONDS_BEFORE_A_BAR and self._bars is None:
+        now = time.monotonic()
+        if text.partition(" ")[0] != self._counting or done < self._done_before:
+            self._counting, self._counting_since = text.partition(" ")[0], now
+            self._done_at_first = done
+        self._done_before = done
+        if now - self._step_started < SECONDS_BEFORE_A_BAR and self._bars is None:
             return
+        if eta is None and done > self._done_at_first:
+            pace = (now - self._counting_since) / (done - self._done_at_first)
+            eta = pace * (total - done)
         bars = self._bars or self._make_bars()
         if self._task is None:
             self._task = bars.add_task("", total=None, count="", eta="")

@@ -17,8 +17,8 @@ Cli = Callable[..., Any]
 TIMEOUT = 240
 
 
-def run_until(project: Path, line_with: str) -> None:
-    """Start a run in a process of its own and kill it as soon as it says ``line_with``."""
+def run_until(project: Path, line_with: str, stop: signal.Signals = signal.SIGKILL) -> int:
+    """Start a run in a process of its own and stop it as soon as it says ``line_with``."""
     with subprocess.Popen(
         [sys.executable, "-m", "imfl_tui", "run", str(project), "--human", "gold"],
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
@@ -29,11 +29,12 @@ def run_until(project: Path, line_with: str) -> None:
         for line in process.stderr:
             told.append(line)
             if line_with in line:
-                process.send_signal(signal.SIGKILL)
+                process.send_signal(stop)
                 break
         else:
             pytest.fail(f"the run ended without {line_with!r}: {''.join(told)}")
-        process.wait(TIMEOUT)
+        process.stderr.read()
+        return process.wait(TIMEOUT)
 
 
 def test_killed_runs_lose_no_label_and_do_no_step_twice(
@@ -46,10 +47,10 @@ def test_killed_runs_lose_no_label_and_do_no_step_twice(
     made = cli("new", project, data, "--human", 16, "--llm", 14, "--rounds", 2, "--target", "probe")
     assert made.code == 0, made.err
 
-    run_until(project, "round 0 · label done")
+    assert run_until(project, "round 0 · label done", signal.SIGINT) == 130
     kept = cli("status", project, "--json").json
     assert kept["budget"]["human_done"] == kept["rounds"][0]["human_done"] > 0
-    run_until(project, "round 1 · annotate done")
+    assert run_until(project, "round 1 · annotate done") == -signal.SIGKILL
     assert cli("status", project, "--json").json["budget"]["llm_done"] > 0
 
     finished = cli("run", project, "--human", "gold", "--json")

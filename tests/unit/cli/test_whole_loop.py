@@ -127,6 +127,36 @@ def test_labelling_by_script_goes_on_where_the_run_waits(cli: Cli, tmp_path: Pat
     assert cli("next", project, "--json").json["waiting"] == batch["waiting"] - 1
 
 
+@pytest.mark.parametrize("tool", ["prodigy", "labelstudio", "argilla", None])
+def test_labels_exported_for_a_tool_can_be_imported_elsewhere(
+    cli: Cli, finished: Path, tmp_path: Path, tool: str | None
+) -> None:
+    ending = {"prodigy": "jsonl", "labelstudio": "json", "argilla": "parquet", None: "csv"}[tool]
+    labels = tmp_path / f"labels.{ending}"
+    written = cli("export", finished, labels, *(["--format", tool] if tool else []))
+    assert written.code == 0, written.err
+    other = tmp_path / "other.db"
+    names = "symptoms,medication,results,appointment,admin"
+    made = cli("new", other, finished.parent / "train.jsonl", "--labels", names, "--label", "")
+    assert made.code == 0, made.err
+    imported = cli("import", other, labels, "--json")
+    assert imported.code == 0, imported.err
+    assert imported.json[0]["imported"] == 24
+    assert imported.json[0]["unknown_items"] == 0
+
+
+def test_more_items_are_added_and_duplicates_are_told(cli: Cli, tmp_path: Path) -> None:
+    first, second = tmp_path / "a.txt", tmp_path / "b.txt"
+    first.write_text("one line\nanother line\n", "utf-8")
+    second.write_text("another line\na third line\n", "utf-8")
+    project = tmp_path / "p.db"
+    assert cli("new", project, first, "--labels", "x,y").code == 0
+    added = cli("import", project, second, "--json")
+    assert (added.json["added"], added.json["duplicates"]) == (1, 1)
+    assert "duplicate" in added.err
+    assert cli("status", project, "--json").json["pool_size"] == 3
+
+
 def test_settings_are_read_and_changed_one_at_a_time(cli: Cli, finished: Path) -> None:
     assert cli("config", finished, "annotator.spec").out == "neighbours\n"
     assert cli("config", finished, "annotator.concurrency", 7, "--json").json == {
