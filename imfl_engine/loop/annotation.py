@@ -70,12 +70,12 @@ async def demonstrations_for(
 
 
 async def annotate(
-    context: LoopContext, round: int, details: dict[str, str]
+    context: LoopContext, round: int, details: dict[str, float]
 ) -> AsyncGenerator[Event, None]:
     """Ask the annotator about everything that is open; every reply is on disk before its event.
 
     The hard stop in money ends the step, not the loop: what was bought is trained on, and
-    ``details`` is given ``stopped: money``. Raises
+    ``details`` is given the limit, ``stopped_at_usd``. Raises
     `AnnotatorError` when the endpoint cannot be used at all or no request got an answer.
     """
     requests = await build_requests(context, round)
@@ -97,7 +97,7 @@ async def annotate(
                     last = event
                 yield event
     except BudgetReached as reached:
-        details["stopped"] = "money"
+        details["stopped_at_usd"] = context.settings.budget.money_usd or 0.0
         yield Notice("warning", reached.message, reached.hint)
         return
     if labelled == 0 and last is not None and not last.reply.status.is_final:

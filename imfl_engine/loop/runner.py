@@ -48,10 +48,12 @@ class Loop:
         plan = self.plan()
         newest = opened[-1].round if opened else None
         first_round = 0 if plan[0].human > 0 and settings.query.first_human != 0 else 1
-        stopped_by_money = any(step.details.get("stopped") == "money" for step in completed)
+        # A run is cut where the next request could cross the limit, which is short of it; a limit
+        # that was raised since is a new one.
+        stopped_at = [float(step.details.get("stopped_at_usd", -1.0)) for step in completed]
         budget = settings.budget
         money_spent_up = budget.money_usd is not None and (
-            money >= budget.money_usd or (stopped_by_money and budget.money_usd <= money * 1.05)
+            money >= budget.money_usd or max(stopped_at, default=-1.0) >= budget.money_usd
         )
         minutes_spent_up = budget.minutes is not None and minutes >= budget.minutes
         following = upcoming = first_round if newest is None else newest + 1
@@ -183,7 +185,7 @@ class Loop:
         # Corrections made in review are demonstrations too, and may lack a vector.
         async for event in self.context.embed(await self._labelled_ids()):
             yield event
-        details: dict[str, str] = {}
+        details: dict[str, float] = {}
         async with aclosing(annotation.annotate(self.context, round, details)) as events:
             async for event in events:
                 yield event

@@ -25,6 +25,9 @@ STOP_SET_ROUND = -1
 STOP_SET_SIZE = 300
 STOP_SET_SHARE = 0.2
 
+CONTROL_DIVISOR = 3
+"""A small human budget gives at most this part of itself to the control slice."""
+
 UNANSWERABLE_SHARE = 0.25
 """At most this share of a human batch is spent on items the LLM could not label."""
 
@@ -122,7 +125,7 @@ def _first_batch(context: LoopContext, sample: list[int]) -> list[rounds.Selecte
             np.asarray(sample, dtype=np.int64),
             total_human=settings.budget.human,
             share=settings.query.control_share,
-            minimum=settings.query.control_minimum,
+            minimum=min(settings.query.control_minimum, settings.budget.human // CONTROL_DIVISOR),
             seed=settings.seed,
         ).tolist()
     )

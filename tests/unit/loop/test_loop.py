@@ -68,7 +68,7 @@ async def test_a_whole_project_from_the_first_batch_to_the_export(make, tmp_path
     rows = pq.read_table(out).to_pylist()
     assert len(rows) == 48
     assert sum(row["source"] == "human" for row in rows) == 24
-    assert sum(row["control"] for row in rows) == 16
+    assert sum(row["control"] for row in rows) == 8
     assert all(row["meta"].startswith('{"channel"') for row in rows)
     assert all(row["model_label"] for row in rows)
 
@@ -109,7 +109,7 @@ async def test_without_a_test_set_the_control_slice_measures_an_unseen_sample(ma
     events = await drain(project.advance(gold=True))
     status = await project.status()
     assert status.curve[-1].scope == "control"
-    assert status.curve[-1].accuracy.n == 16
+    assert status.curve[-1].accuracy.n == 8
     assert sum(isinstance(event, ModelReady) for event in events) == 2
 
 
