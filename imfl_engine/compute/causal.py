@@ -84,9 +84,10 @@ def fit(job: Job, workshop: Workshop, spec: TrainingJob) -> tuple[Trained, Outco
         checkpoint_gradients(model)
     tokens = encode(tokenizer, spec.inputs, max_length=spec.max_length, task=spec.kind)
     options = spec.targets.shape[1] if spec.kind == "multiple-choice" else 0
+    rows = encoder.rows_by(model, tokens, workshop.device.torch_device)
 
     def logits(items: IndexArray) -> torch.Tensor:
-        return encoder.item_logits(model, tokens, items, workshop.device.torch_device, options)
+        return encoder.item_logits(rows, tokens, items, options)
 
     outcome = optimise(
         job,

@@ -12,6 +12,7 @@ rounding. All other architectures use their own stock head.
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -175,17 +176,27 @@ def stock_weights(model: MeanClassifier) -> dict[str, torch.Tensor]:
     return {key: value.detach().float().cpu().contiguous() for key, value in weights.items()}
 
 
+def rows_by(
+    model: Classifier, tokens: Tokens, device: torch.device
+) -> Callable[[IndexArray], torch.Tensor]:
+    """The function from token rows to the model's logits (m, classes)."""
+    return lambda rows: model(**tokens.batch(rows, device))
+
+
 def item_logits(
-    model: Classifier, tokens: Tokens, items: IndexArray, device: torch.device, options: int
+    row_logits: Callable[[IndexArray], torch.Tensor],
+    tokens: Tokens,
+    items: IndexArray,
+    options: int,
 ) -> torch.Tensor:
     """Logits (m, C) of items; for multiple choice C is ``options`` (> 0), absent ones -inf."""
     if not options:
-        return model(**tokens.batch(items, device))
+        return row_logits(items)
     rows, places = tokens.rows_of(items)
-    scores = model(**tokens.batch(rows, device))[:, 0].float()
-    logits = torch.full((len(items), options), -torch.inf, device=device)
-    place = torch.from_numpy(places).to(device)
-    choice = torch.from_numpy(tokens.choices[rows]).to(device)
+    scores = row_logits(rows)[:, 0].float()
+    logits = torch.full((len(items), options), -torch.inf, device=scores.device)
+    place = torch.from_numpy(places).to(scores.device)
+    choice = torch.from_numpy(tokens.choices[rows]).to(scores.device)
     return logits.index_put((place, choice), scores)
 
 

@@ -18,6 +18,7 @@ from imfl_engine.compute.checkpoints import (
     write_record,
 )
 from imfl_engine.compute.dropout import pool_dropout
+from imfl_engine.compute.frozen import FrozenLower
 from imfl_engine.compute.models import Trained, load_config
 from imfl_engine.compute.optimise import Outcome, Parameters, Recipe, optimise
 from imfl_engine.compute.tokens import encode
@@ -115,11 +116,15 @@ def fit_encoder(job: Job, workshop: Workshop, spec: TrainingJob) -> tuple[Traine
         pool_dropout(model, spec.seed)
     tokens = encode(tokenizer, spec.inputs, max_length=spec.max_length, task=spec.kind)
     job.check()
-    place = workshop.device.torch_device
+    rows = encoder.rows_by(model, tokens, workshop.device.torch_device)
+    if spec.frozen_layers and isinstance(model, encoder.MeanClassifier):
+        lower = FrozenLower(model, spec.frozen_layers, tokens, workshop.device)
+        lower.fill(job)
+        rows = lower.logits
     options = spec.targets.shape[1] if spec.kind == "multiple-choice" else 0
 
     def logits(items: IndexArray) -> torch.Tensor:
-        return encoder.item_logits(model, tokens, items, place, options)
+        return encoder.item_logits(rows, tokens, items, options)
 
     outcome = optimise(
         job,
@@ -158,7 +163,8 @@ def parameters_of(model: encoder.Classifier, *, freeze_words: bool) -> Parameter
     few rows, yet AdamW would go through all of them every step.
     """
     base = model.bert if isinstance(model, encoder.MeanClassifier) else model.model.base_model
-    base.get_input_embeddings().weight.requires_grad_(not freeze_words)
+    if freeze_words:
+        base.get_input_embeddings().weight.requires_grad_(False)
     body_ids = {id(parameter) for parameter in base.parameters()}
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     return Parameters(

@@ -91,19 +91,21 @@ def probabilities(
     """Yield (indices, probabilities (m, C)) of ``inputs`` in batches of similar length."""
     record = trained.record
     if record.architecture == "probe":
-        rows = probe.probe_inputs(job, workshop, inputs, features, record)
+        pairs = probe.probe_inputs(job, workshop, inputs, features, record)
         job.check()
         yield (
             np.arange(len(inputs), dtype=np.int64),
-            probe.probe_probabilities(trained.model, rows, options),
+            probe.probe_probabilities(trained.model, pairs, options),
         )
         return
     device = workshop.device
     tokens = encode(trained.tokenizer, inputs, max_length=record.max_length, task=record.task)
 
+    rows = encoder.rows_by(trained.model, tokens, device.torch_device)
+
     def forward(items: IndexArray) -> FloatArray:
         with torch.inference_mode(), device.autocast():
-            logits = encoder.item_logits(trained.model, tokens, items, device.torch_device, options)
+            logits = encoder.item_logits(rows, tokens, items, options)
             values = torch.softmax(logits.float(), dim=-1)
             return np.asarray(values.cpu().numpy(), dtype=np.float32)
 

