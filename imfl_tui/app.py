@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from rich.style import Style
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.dom import DOMNode
@@ -32,9 +33,10 @@ from imfl_tui.jobs import DONE_WORDS, Jobs
 from imfl_tui.keymap import check_keymap, key_name
 from imfl_tui.messages import JobEnded
 from imfl_tui.preferences import Preferences, load_preferences, preferences_path, save_preferences
+from imfl_tui.problems import unexpected
 from imfl_tui.screens import registry
 from imfl_tui.text import safe_text
-from imfl_tui.themes import DARK, LIGHT, theme_variables
+from imfl_tui.themes import DARK, LIGHT, span_styles, theme_variables
 
 if TYPE_CHECKING:
     from imfl_engine.project import Project
@@ -104,6 +106,8 @@ class ImflApp(App[int]):
         self._status_wanted = 0
         self._status_served = 0
         self._clashes_told: set[str] = set()
+        self._styles_of = ""
+        self._span_styles: dict[str, Style] = {}
         self.preferences = Preferences()
         self.problems: list[ImflError] = []
         self.register_theme(DARK)
@@ -131,6 +135,16 @@ class ImflApp(App[int]):
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Our own colour names, for every theme."""
         return theme_variables(self.current_theme)
+
+    @property
+    def span_styles(self) -> dict[str, Style]:
+        """How spans are drawn in the present theme."""
+        if self._styles_of != self.theme:
+            self._styles_of = self.theme
+            self._span_styles = span_styles(
+                self.get_css_variables(), ansi=self.native_ansi_color, no_color=self.no_color
+            )
+        return self._span_styles
 
     async def on_mount(self) -> None:
         """Show the first screen at once; figures and jobs follow."""
@@ -213,7 +227,9 @@ class ImflApp(App[int]):
     def refresh_status_soon(self) -> None:
         """Fetch the status beside everything else."""
         if self._project is not None:
-            self.run_worker(self.refresh_status(), group="status", exit_on_error=False)
+            _: Worker[None] = self.run_worker(
+                self.refresh_status, group="status", exit_on_error=False
+            )
 
     # ------------------------------------------------------------------ jobs
 
@@ -293,10 +309,7 @@ class ImflApp(App[int]):
             raise
         except Exception as problem:
             log.exception("job %s failed", name)
-            error = ImflError(
-                f"The job “{name}” stopped: {type(problem).__name__}: {problem}",
-                "What was committed is safe; the log file has the details.",
-            )
+            error = unexpected(problem)
         finally:
             close = getattr(iterator, "aclose", None)
             if close is not None:

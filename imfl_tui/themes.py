@@ -5,6 +5,10 @@ A colour never says anything alone: whoever sees none still has the glyph or the
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from rich.style import Style
+from textual.color import Color
 from textual.theme import Theme
 
 DARK = Theme(
@@ -68,13 +72,52 @@ def theme_variables(theme: Theme) -> dict[str, str]:
             "imfl-cursor": "ansi_default",
             "imfl-key": "ansi_yellow" if theme.dark else "ansi_red",
         }
-    foreground = theme.foreground or ("#e0e0e0" if theme.dark else "#1f2328")
+    foreground = Color.parse(theme.foreground or ("#e0e0e0" if theme.dark else "#1f2328"))
     return {
         "imfl-human": theme.accent or theme.primary,
         "imfl-llm": theme.primary,
         "imfl-model": theme.secondary or theme.primary,
-        "imfl-rule": f"{foreground} 25%",
-        "imfl-dim": f"{foreground} 60%",
-        "imfl-cursor": f"{theme.primary} 30%",
+        "imfl-rule": foreground.with_alpha(0.25).hex,
+        "imfl-dim": foreground.with_alpha(0.6).hex,
+        "imfl-cursor": Color.parse(theme.primary).with_alpha(0.3).hex,
         "imfl-key": theme.accent or theme.primary,
+    }
+
+
+def span_styles(variables: Mapping[str, str], *, ansi: bool, no_color: bool) -> dict[str, Style]:
+    """What each style of `imfl_tui.spans.STYLES` looks like, from a theme's variables.
+
+    One table for the whole app: asking the style sheet for every widget would cost more than
+    drawing them.
+    """
+    background = Color.parse(variables["background"])
+
+    def colour(name: str) -> Style:
+        found = Color.parse(variables[name])
+        if found.ansi is None and found.a < 1:
+            found = background.blend(found.with_alpha(1.0), found.a)
+        return Style(color=found.rich_color)
+
+    if ansi or no_color:
+        cursor = Style(reverse=True, bold=True)
+        dim, rule = Style(dim=ansi), Style(dim=ansi)
+    else:
+        shade = Color.parse(variables["imfl-cursor"])
+        shade = background.blend(shade.with_alpha(1.0), shade.a) if shade.a < 1 else shade
+        cursor = Style(bgcolor=shade.rich_color, bold=True)
+        dim, rule = colour("imfl-dim"), colour("imfl-rule")
+    bold = Style(bold=True)
+    return {
+        "dim": dim,
+        "strong": bold,
+        "key": colour("imfl-key") + bold,
+        "human": colour("imfl-human"),
+        "llm": colour("imfl-llm"),
+        "model": colour("imfl-model"),
+        "good": colour("success"),
+        "warn": colour("warning") + bold,
+        "bad": colour("error") + bold,
+        "accent": colour("accent"),
+        "cursor": cursor,
+        "rule": rule,
     }

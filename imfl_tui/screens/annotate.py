@@ -99,9 +99,7 @@ class AnnotateScreen(ImflScreen):
             empty = [line(""), line(("No label yet in this session.", "dim"))]
             rows.show(len(replies), self._row, empty=empty, cursor=cursor)
             if replies:
-                self.run_worker(
-                    self._fetch_texts(), group="texts", exclusive=False, exit_on_error=False
-                )
+                self.beside("texts", self._fetch_texts, exclusive=False)
 
     def _row(self, index: int, width: int) -> Line:
         reply = self._replies[index]
@@ -123,7 +121,7 @@ class AnnotateScreen(ImflScreen):
     @on(Rows.Moved)
     def _moved(self, event: Rows.Moved) -> None:
         self._follow = event.index == 0
-        self.run_worker(self._fetch_texts(), group="texts", exclusive=False, exit_on_error=False)
+        self.beside("texts", self._fetch_texts, exclusive=False)
 
     async def action_begin(self) -> None:
         """Begin, or go on after a pause."""

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, ClassVar, TypeVar, cast
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
+from textual.worker import Worker
 
 from imfl_engine.errors import ImflError
 from imfl_engine.views import Status
 from imfl_tui.jobs import Jobs, describe
+from imfl_tui.problems import unexpected
 from imfl_tui.spans import Line
 from imfl_tui.widgets.header import Header
 from imfl_tui.widgets.keybar import KeyBar
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from imfl_tui.app import ImflApp
 
 T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 HOME = Binding("escape", "app.go('home')", "Home", id="app.home", tooltip="Back to the overview")
 
@@ -120,19 +124,38 @@ class ImflScreen(Screen[None]):
     def status_changed(self, status: Status) -> None:
         """The project has other figures now."""
 
+    def beside(
+        self,
+        group: str,
+        work: Callable[..., Awaitable[None]],
+        *args: object,
+        exclusive: bool = True,
+    ) -> None:
+        """Await ``work(*args)`` beside the keyboard; a newer one of its group takes its place."""
+
+        async def guarded() -> None:
+            await self.done(lambda: work(*args))
+
+        _: Worker[None] = self.run_worker(
+            guarded, group=group, exclusive=exclusive, exit_on_error=False
+        )
+
     async def attempt(self, act: Callable[[], Awaitable[T]]) -> T | None:
-        """Await ``act``; show the person an `ImflError` and return None."""
+        """Await ``act``; None when it failed, which the person is shown."""
         try:
             return await act()
         except ImflError as error:
             self.imfl.show_problem(error)
-            return None
+        except Exception as error:
+            log.exception("%s failed", act)
+            self.imfl.show_problem(unexpected(error))
+        return None
 
     async def done(self, act: Callable[[], Awaitable[object]]) -> bool:
         """Await ``act``; True when it went well, False when the person was shown an error."""
-        try:
+
+        async def true() -> bool:
             await act()
-        except ImflError as error:
-            self.imfl.show_problem(error)
-            return False
-        return True
+            return True
+
+        return await self.attempt(true) is not None

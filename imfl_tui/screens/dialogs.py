@@ -18,6 +18,7 @@ from imfl_tui.fuzzy import ranked
 from imfl_tui.spans import Line, Span, line
 from imfl_tui.text import one_line, safe_text, wrap
 from imfl_tui.widgets.canvas import Canvas, Text
+from imfl_tui.widgets.field import Field
 from imfl_tui.widgets.rows import Rows
 
 WIDEST = 66
@@ -96,7 +97,7 @@ class Ask(ModalScreen[str | None]):
             dialog.border_title = Content(safe_text(self._title, 100))
             if self._words:
                 yield Words(self._words)
-            yield Input(safe_text(self._value), select_on_focus=False)
+            yield Field(safe_text(self._value), select_on_focus=False)
             yield _keys(("enter", "save"), ("esc", "cancel"))
 
     def on_mount(self) -> None:
@@ -135,7 +136,7 @@ class Picker(ModalScreen[str | None]):
         """Field and list."""
         with Vertical(classes="dialog picker") as dialog:
             dialog.border_title = Content(safe_text(self._title, 100))
-            yield Input(placeholder="a few letters of the name")
+            yield Field(placeholder="a few letters of the name")
             yield Rows(id="found")
             yield _keys(("enter", "choose"), ("↑ ↓", "move"), ("esc", "cancel"))
 

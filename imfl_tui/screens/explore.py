@@ -25,6 +25,7 @@ from imfl_tui.screens.review import item_parts, opinion_line
 from imfl_tui.spans import Line, Span, line
 from imfl_tui.text import cells, one_line, pad, plural, safe_text, thousands, wrap
 from imfl_tui.widgets.canvas import Text
+from imfl_tui.widgets.field import Field
 from imfl_tui.widgets.labels import Labels
 from imfl_tui.widgets.rows import Rows
 
@@ -95,7 +96,7 @@ class ExploreScreen(ImflScreen):
 
     def body(self) -> ComposeResult:
         """Search, filters, rows, item."""
-        yield Input(placeholder="/ search the texts", id="search", select_on_focus=False)
+        yield Field(placeholder="/ search the texts", id="search", select_on_focus=False)
         yield Text(id="filters")
         with Horizontal(id="split"):
             yield Rows(title="items", id="rows")
@@ -136,7 +137,7 @@ class ExploreScreen(ImflScreen):
             return
         self._filter = changed
         self._show_filters()
-        self.run_worker(self._search(), group="search", exclusive=True, exit_on_error=False)
+        self.beside("search", self._search)
 
     async def _search(self) -> None:
         await asyncio.sleep(DEBOUNCE)
@@ -163,7 +164,7 @@ class ExploreScreen(ImflScreen):
             self._loading = False
         if fresh:
             self._show_item()
-            self.run_worker(self._recount(), group="count", exclusive=True, exit_on_error=False)
+            self.beside("count", self._recount)
 
     async def _recount(self) -> None:
         wanted = self._filter
@@ -213,9 +214,7 @@ class ExploreScreen(ImflScreen):
         width = max(panel.size.width, 20)
         if detail is None or detail.item.item_id != row.item_id:
             panel.show([line(text) for text in wrap(safe_text(row.text, newlines=True), width)])
-            self.run_worker(
-                self._fetch(row.item_id), group="detail", exclusive=True, exit_on_error=False
-            )
+            self.beside("detail", self._fetch, row.item_id)
             return
         if detail.item.options:
             letters = [option_letter(n) for n in range(len(detail.item.options))]

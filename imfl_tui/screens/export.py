@@ -21,6 +21,7 @@ from imfl_tui.screens.dialogs import Confirm
 from imfl_tui.spans import Line, Span, line
 from imfl_tui.text import one_line, pad, safe_text, thousands, wrap
 from imfl_tui.widgets.canvas import Text
+from imfl_tui.widgets.field import Field
 from imfl_tui.widgets.rows import Rows
 
 
@@ -103,7 +104,7 @@ class ExportScreen(ImflScreen):
     def body(self) -> ComposeResult:
         """Formats, place, content."""
         yield Rows(title="format", id="formats")
-        yield Input(id="destination", select_on_focus=False)
+        yield Field(id="destination", select_on_focus=False)
         yield Text(title="what it will contain", id="content", classes="panel")
         yield Text(id="result")
 

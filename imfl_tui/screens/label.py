@@ -173,10 +173,9 @@ class LabelScreen(ImflScreen):
             return
         seconds = self._seconds()
         again = self._batch.given(item.item.item_id) is not None
-        try:
-            await self.project.label(item.item.item_id, label, seconds=seconds)
-        except ImflError as error:
-            self.imfl.show_problem(error)
+        if not await self.done(
+            lambda: self.project.label(item.item.item_id, label, seconds=seconds)
+        ):
             return
         self._uses[label] += 1
         self._batch.answer(label, seconds)
@@ -316,7 +315,7 @@ class LabelScreen(ImflScreen):
 
     def _go_on(self) -> None:
         if self._batch.is_low:
-            self.run_worker(self._fetch(), group="queue", exit_on_error=False)
+            self.beside("queue", self._fetch, exclusive=False)
         self._show_current()
 
     def _show_current(self) -> None:
@@ -425,9 +424,7 @@ class LabelScreen(ImflScreen):
     def _fetch_similar(self) -> None:
         item = self._batch.current
         if item is not None:
-            self.run_worker(
-                self._show_similar(item), group="similar", exclusive=True, exit_on_error=False
-            )
+            self.beside("similar", self._show_similar, item)
 
     async def _show_similar(self, item: QueueItem) -> None:
         await asyncio.sleep(0.12)
@@ -457,14 +454,9 @@ class LabelScreen(ImflScreen):
             return
         self._fetching = True
         empty_handed = self._batch.current is None
-        try:
-            items = await self.project.queue(limit=FETCH * 2)
-        except ImflError as error:
-            self.imfl.show_problem(error)
-            items = []
-        finally:
-            self._fetching = False
-        self._batch.add(items)
+        items = await self.attempt(lambda: self.project.queue(limit=FETCH * 2))
+        self._fetching = False
+        self._batch.add(items or [])
         if empty_handed:
             if self._batch.current is None:
                 self._closing = True
@@ -490,7 +482,7 @@ class LabelScreen(ImflScreen):
             self._set_progress()
             self.show_header()
 
-        self.run_worker(fetch(), group="progress", exclusive=True, exit_on_error=False)
+        self.beside("progress", fetch)
 
     # ------------------------------------------------------------------ between batches
 

@@ -181,9 +181,7 @@ class ReviewScreen(ImflScreen):
         width = max(panel.size.width, 20)
         if detail is None:
             panel.show([line(text) for text in wrap(safe_text(row.text, newlines=True), width)])
-            self.run_worker(
-                self._fetch_detail(row.item_id), group="detail", exclusive=True, exit_on_error=False
-            )
+            self.beside("detail", self._fetch_detail, row.item_id)
         else:
             panel.show(detail_lines(detail, row, width))
             if detail.item.options:
@@ -397,9 +395,7 @@ def detail_lines(detail: ItemDetail, row: ReviewRow, width: int) -> list[Line]:
     if votes:
         most = max(sorted(set(votes)), key=votes.count)
         words = f"{votes.count(most)} of {len(votes)} {one_line(most, 20)}"
-        lines.append(
-            line((pad("similar", 9), "dim"), (words, "human"), (", yours", "dim"))
-        )
+        lines.append(line((pad("similar", 9), "dim"), (words, "human"), (", yours", "dim")))
     if detail.reason:
         lines.append(line(""))
         lines.extend(line((part, "dim")) for part in wrap(safe_text(detail.reason, 600), width))

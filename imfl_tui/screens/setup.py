@@ -33,13 +33,14 @@ from imfl_tui.text import (
 )
 from imfl_tui.widgets.canvas import Text
 from imfl_tui.widgets.choice import Choice
+from imfl_tui.widgets.field import Field
 
 if TYPE_CHECKING:
     from imfl_engine.data.reading import Source
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
+class Question:
     """A question: the draft's field, its name, a word of help, and its values if it has few."""
 
     name: str
@@ -55,40 +56,40 @@ class Step:
 
     title: str
     words: str
-    fields: tuple[Field, ...]
+    fields: tuple[Question, ...]
 
 
 STEPS = (
     Step("data", "Which texts?", (
-        Field("data", "file", "csv, tsv, jsonl, json, parquet, txt, or hf:owner/name"),
-        Field("test", "test set", "a share to hold out, or a file; empty for none"),
+        Question("data", "file", "csv, tsv, jsonl, json, parquet, txt, or hf:owner/name"),
+        Question("test", "test set", "a share to hold out, or a file; empty for none"),
     )),
     Step("columns", "What is in the columns?", (
-        Field("text", "text", "what is labelled", is_column=True),
-        Field("context", "context", "what is read along with it", is_column=True),
-        Field("options", "options", "an item's own answers: multiple choice", is_column=True),
-        Field("label", "label", "the right answer, if the file has it", is_column=True),
-        Field("identity", "id", "your own identifier", is_column=True),
+        Question("text", "text", "what is labelled", is_column=True),
+        Question("context", "context", "what is read along with it", is_column=True),
+        Question("options", "options", "an item's own answers: multiple choice", is_column=True),
+        Question("label", "label", "the right answer, if the file has it", is_column=True),
+        Question("identity", "id", "your own identifier", is_column=True),
     )),
     Step("labels", "Which labels?", (
-        Field("labels", "labels", "separated by commas; the order gives the keys 1, 2, 3"),
-        Field("guidelines", "guidelines", "a text file you and the LLM label by; may be empty"),
+        Question("labels", "labels", "separated by commas; the order gives the keys 1, 2, 3"),
+        Question("guidelines", "guidelines", "a text file you and the LLM label by; may be empty"),
     )),
     Step("annotator", "Who labels the rest, and what is trained?", (
-        Field("annotator", "annotator", "neighbours needs no key and no network",
+        Question("annotator", "annotator", "neighbours needs no key and no network",
               ("neighbours", "openai", "local", "none")),
-        Field("model", "model", "for openai and local"),
-        Field("base_url", "address", "of an OpenAI-compatible server; empty for OpenAI"),
-        Field("price", "price", "dollars per million tokens in and out; empty: looked up"),
-        Field("target", "target", "the small model: probe takes seconds, minilm minutes",
+        Question("model", "model", "for openai and local"),
+        Question("base_url", "address", "of an OpenAI-compatible server; empty for OpenAI"),
+        Question("price", "price", "dollars per million tokens in and out; empty: looked up"),
+        Question("target", "target", "the small model: probe takes seconds, minilm minutes",
               ("minilm", "probe")),
     )),
     Step("budget", "What may it cost?", (
-        Field("human", "your labels"),
-        Field("llm", "LLM labels"),
-        Field("rounds", "rounds"),
-        Field("money", "money, $", "hard stop; empty for no limit"),
-        Field("minutes", "your minutes", "hard stop; empty for no limit"),
+        Question("human", "your labels"),
+        Question("llm", "LLM labels"),
+        Question("rounds", "rounds"),
+        Question("money", "money, $", "hard stop; empty for no limit"),
+        Question("minutes", "your minutes", "hard stop; empty for no limit"),
     )),
     Step("create", "Ready?", ()),
 )  # fmt: skip
@@ -158,7 +159,7 @@ class SetupScreen(ImflScreen):
         first = next(iter(holder.query("Input, Choice")), None)
         self.set_focus(first if isinstance(first, Widget) else None)
 
-    def _field(self, field: Field) -> Widget:
+    def _field(self, field: Question) -> Widget:
         value = getattr(self._draft, field.name)
         name = Text(classes="name")
         name.show([line((field.words, "strong"))])
@@ -169,7 +170,7 @@ class SetupScreen(ImflScreen):
         editor: Widget = (
             Choice(values, value, id=f"f-{field.name}")
             if values
-            else Input(value, id=f"f-{field.name}", compact=True, select_on_focus=False)
+            else Field(value, id=f"f-{field.name}", compact=True, select_on_focus=False)
         )
         return Horizontal(name, editor, classes="field")
 
@@ -274,9 +275,9 @@ class SetupScreen(ImflScreen):
             "budget": self._leave_budget,
         }.get(STEPS[self._step].title)
         if leave is None:
-            self.run_worker(self._create(), group="create", exit_on_error=False)
+            self.beside("create", self._create, exclusive=False)
         else:
-            self.run_worker(self._leave(leave), group="leave", exclusive=True, exit_on_error=False)
+            self.beside("leave", self._leave, leave)
 
     async def _leave(self, check: object) -> None:
         assert callable(check)
@@ -318,7 +319,7 @@ class SetupScreen(ImflScreen):
 
     def action_test(self) -> None:
         """Ask the annotator one short question."""
-        self.run_worker(self._test(), group="test", exclusive=True, exit_on_error=False)
+        self.beside("test", self._test)
 
     async def _test(self) -> None:
         self._say("asking the annotator one short question", "accent")
@@ -337,7 +338,7 @@ class SetupScreen(ImflScreen):
         self._tested = ("✓ it answers", " ".join(notices))
 
     def _price_soon(self) -> None:
-        self.run_worker(self._fetch_price(), group="price", exclusive=True, exit_on_error=False)
+        self.beside("price", self._fetch_price)
 
     async def _fetch_price(self) -> None:
         await asyncio.sleep(0.2)

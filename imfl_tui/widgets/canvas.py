@@ -7,7 +7,7 @@ the next item, and text from outside away from markup.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.segment import Segment
 from rich.style import Style
@@ -17,14 +17,15 @@ from textual.geometry import Size
 from textual.strip import Strip
 from textual.widget import Widget
 
-from imfl_tui.spans import STYLES, Line, fit, width_of
+from imfl_tui.spans import Line, fit, width_of
 from imfl_tui.text import safe_text
+
+NO_STYLE = Style.null()
 
 
 class Canvas(Widget, can_focus=False):
     """Draws ``build(width, height)``; taller content scrolls, with a thumb at the right edge."""
 
-    COMPONENT_CLASSES = {f"canvas--{name}" for name in STYLES}  # noqa: RUF012
     ALLOW_SELECT = False
     DEFAULT_CSS = """
     Canvas { height: 1fr; width: 1fr; }
@@ -117,9 +118,8 @@ class Canvas(Widget, can_focus=False):
         return "┃" if start <= y < start + size else "│"
 
     def _style(self, name: str, action: str = "") -> Style:
-        style = (
-            self.get_component_rich_style(f"canvas--{name}", partial=True) if name else Style.null()
-        )
+        styles: Mapping[str, Style] = getattr(self.app, "span_styles", {})
+        style = styles.get(name, NO_STYLE)
         return style + Style(meta={"@click": action}) if action else style
 
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:

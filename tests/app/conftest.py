@@ -11,9 +11,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from fake_project import FakeProject  # noqa: E402
+from fake_project import FakeProject
 
-from imfl_tui.app import ImflApp  # noqa: E402
+from imfl_tui.app import ImflApp
 
 
 @pytest.fixture

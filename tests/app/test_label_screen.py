@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from driving import go, shown, until
 from fake_project import HOSTILE, FakeProject
 from textual.pilot import Pilot
 
@@ -13,15 +14,9 @@ from imfl_tui.screens.label import LabelScreen
 
 
 async def label_screen(app, pilot: Pilot[int]) -> LabelScreen:
-    await pilot.pause()
-    await app.action_go("label")
-    await pilot.pause()
+    await go(app, pilot, "label", " of 40")
     assert isinstance(app.screen, LabelScreen)
     return app.screen
-
-
-def shown(app) -> str:
-    return "\n".join(strip.text for strip in app.screen._compositor.render_strips())
 
 
 async def test_one_key_labels_saves_and_shows_the_next(make_app):
@@ -61,7 +56,7 @@ async def test_undo_reaches_labels_of_an_earlier_session(make_app):
         screen = await label_screen(app, pilot)
         assert screen._batch.current.item.item_id == item_id + 1
         await pilot.press("u")
-        await pilot.pause()
+        await until(app, lambda: item_id not in project.answers)
         assert screen._batch.current.item.item_id == item_id
         assert item_id not in project.answers
 
@@ -130,7 +125,9 @@ async def test_a_label_that_cannot_be_saved_keeps_the_item_and_says_why(make_app
 
 
 async def test_the_picker_finds_one_of_many_labels_in_three_keys(make_app):
-    labels = tuple(f"{a}_{b}" for a in ("card", "cash", "pin") for b in "abcdefghijklmnopqrstuvwxyz")
+    labels = tuple(
+        f"{a}_{b}" for a in ("card", "cash", "pin") for b in "abcdefghijklmnopqrstuvwxyz"
+    )
     project = FakeProject(labels=labels)
     app = make_app(project)
     async with app.run_test() as pilot:
@@ -188,9 +185,8 @@ async def test_after_the_last_item_the_free_steps_begin_by_themselves(make_app):
     async with app.run_test() as pilot:
         await label_screen(app, pilot)
         await pilot.press("1", "1")
-        await pilot.pause(0.1)
-        assert ("advance", {}) in project.calls
-        assert "2 items labelled" in shown(app)
+        await until(app, "2 items labelled")
+        await until(app, lambda: ("advance", {}) in project.calls)
 
 
 async def test_money_is_never_spent_without_a_key(make_app):
@@ -199,9 +195,7 @@ async def test_money_is_never_spent_without_a_key(make_app):
     async with app.run_test(size=(100, 30)) as pilot:
         await label_screen(app, pilot)
         await pilot.press("1", "1")
-        await pilot.pause(0.1)
+        await until(app, "$0.38–0.44")
         assert ("advance", {}) not in project.calls
-        assert "$0.38–0.44" in shown(app)
         await pilot.press("enter")
-        await pilot.pause()
-        assert ("advance", {}) in project.calls
+        await until(app, lambda: ("advance", {}) in project.calls)

@@ -42,9 +42,18 @@ ROUNDS = [
 BUDGET = BudgetUse(132, 200, 280, 800, 4.62, 0.1, 5.0, 41.0, None)
 ESTIMATE = CostEstimate(160, 1, 2, 3, 4, 0.38, 0.44, 6.0, True, "table")
 POINTS = [
-    CurvePoint(n, Interval(0.6 + n / 20, 0.55 + n / 20, 0.66 + n / 20, 900), 0.5, "test", 60 * n, 100 * n, 60, n)
+    CurvePoint(
+        n,
+        Interval(0.6 + n / 20, 0.55 + n / 20, 0.66 + n / 20, 900),
+        0.5,
+        "test",
+        60 * n,
+        100 * n,
+        60,
+        n,
+    )
     for n in range(5)
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("share", [-1.0, 0.0, 0.001, 0.5, 0.999, 1.0, 7.0])
@@ -59,7 +68,9 @@ def test_a_bar_has_its_width_and_is_only_full_when_the_share_is(share: float, wi
 
 
 def test_parts_of_a_bar_add_up():
-    assert plain(mixed_bar([(1 / 3, "a", ""), (1 / 3, "b", ""), (1 / 3, "c", "")], 10)).count("·") == 0
+    assert (
+        plain(mixed_bar([(1 / 3, "a", ""), (1 / 3, "b", ""), (1 / 3, "c", "")], 10)).count("·") == 0
+    )
     assert width_of(mixed_bar([(0.2, "a", ""), (0.1, "b", "")], 17)) == 17
 
 
@@ -77,9 +88,15 @@ def test_figures_fit_their_width(width: int):
         budget_lines(BUDGET, ESTIMATE, width),
         distribution_lines(counts, width, 6),
         curve_lines(POINTS, ("neutral", 0.59), width, 9),
-        loss_lines(TrainingRun(losses=tuple((n, 1 / (n + 1)) for n in range(500)), validation=((400, 0.2, 0.8),)), width, 9),
+        loss_lines(
+            TrainingRun(
+                losses=tuple((n, 1 / (n + 1)) for n in range(500)), validation=((400, 0.2, 0.8),)
+            ),
+            width,
+            9,
+        ),
         trust_lines(trust, width),
-    ]  # fmt: skip
+    ]
     for lines in blocks:
         for spans in lines:
             assert width_of(fit(spans, width)) <= width
@@ -111,7 +128,9 @@ def test_a_small_confusion_matrix_is_drawn_and_a_large_one_becomes_its_worst_pai
     lines = confusion_lines(("a", "b"), ((8, 2), (1, 9)), 40, 8)
     assert "8" in plain(lines[1])
     names = [f"intent number {n}" for n in range(77)]
-    counts = [[3 if i == j else (5 if (i, j) == (4, 7) else 0) for j in range(77)] for i in range(77)]
+    counts = [
+        [3 if i == j else (5 if (i, j) == (4, 7) else 0) for j in range(77)] for i in range(77)
+    ]
     lines = confusion_lines(names, counts, 60, 10)
     assert "intent number 4 → intent number 7" in plain(lines[1])
 

@@ -38,7 +38,10 @@ def test_labels_get_digits_then_letters_that_no_command_uses():
 
 
 def test_a_wished_key_wins_and_binary_labels_keep_their_digits():
-    assert [k.key for k in assign_label_keys([("yes", "y", ""), ("no", "n", "")], {"n"})] == ["y", "1"]
+    assert [k.key for k in assign_label_keys([("yes", "y", ""), ("no", "n", "")], {"n"})] == [
+        "y",
+        "1",
+    ]
     assert [k.key for k in assign_label_keys([("0", "", ""), ("1", "", "")], ())] == ["0", "1"]
 
 
@@ -49,9 +52,15 @@ def test_labels_without_a_free_key_have_none():
 
 GROUPS = [
     ("app", [Binding("q", "quit", "Quit", id="app.quit")]),
-    ("label", [Binding("space", "skip", "Skip", id="label.skip"), Binding("u", "undo", "Undo", id="label.undo")]),
+    (
+        "label",
+        [
+            Binding("space", "skip", "Skip", id="label.skip"),
+            Binding("u", "undo", "Undo", id="label.undo"),
+        ],
+    ),
     ("review", [Binding("a", "keep", "Keep", id="review.keep")]),
-]  # fmt: skip
+]
 
 
 def test_a_keymap_moves_commands_and_may_swap_them():
@@ -124,7 +133,9 @@ def test_among_equals_the_often_used_comes_first():
 
 
 def queue_item(number: int) -> QueueItem:
-    return QueueItem(Item(number, str(number), "text"), 1, number, 9, "", False, None, None, False, None)
+    return QueueItem(
+        Item(number, str(number), "text"), 1, number, 9, "", False, None, None, False, None
+    )
 
 
 def test_a_batch_goes_on_comes_back_and_recalls():
@@ -189,7 +200,9 @@ def test_events_fold_into_one_snapshot_for_the_header():
 def test_a_flood_of_events_keeps_the_snapshot_small():
     jobs = job_states.start(Jobs(), "rounds")
     for n in range(5_000):
-        jobs = job_states.fold(jobs, "rounds", TrainingProgress(n, 5_000, 1.0, 0.5, 70.0, None, "cpu"))
+        jobs = job_states.fold(
+            jobs, "rounds", TrainingProgress(n, 5_000, 1.0, 0.5, 70.0, None, "cpu")
+        )
     for n in range(400):
         jobs = job_states.fold(jobs, "rounds", annotated(n))
     jobs = job_states.fold(jobs, "rounds", Notice("info", "hm"))
@@ -210,7 +223,9 @@ def test_other_jobs_show_their_progress():
 
 def test_preferences_survive_a_round_trip_with_what_is_not_known(tmp_path: Path):
     path = tmp_path / "deep" / "settings.toml"
-    wanted = Preferences("ansi-dark", True, {"label.skip": "x"}, {"future": {"a": [1, "b"]}, "n": 3})
+    wanted = Preferences(
+        "ansi-dark", True, {"label.skip": "x"}, {"future": {"a": [1, "b"]}, "n": 3}
+    )
     save_preferences(path, wanted)
     assert load_preferences(path) == wanted
     assert [file.name for file in path.parent.iterdir()] == ["settings.toml"]
@@ -242,7 +257,14 @@ def test_a_draft_is_kept_and_taken_up(tmp_path: Path):
 
 def test_a_plan_becomes_settings():
     plan = drafts.plan_settings(
-        Draft(labels="yes, no,yes", human="1,000", money="$2,50", minutes="", annotator="openai", model="m")
+        Draft(
+            labels="yes, no,yes",
+            human="1,000",
+            money="$2,50",
+            minutes="",
+            annotator="openai",
+            model="m",
+        )
     )
     assert plan.task.label_names == ("yes", "no")
     assert plan.budget.human == 1000

@@ -26,7 +26,9 @@ ANY_TEXT = st.text(st.characters(), max_size=300)
 NASTY_TEXT = st.text(
     st.one_of(
         st.characters(max_codepoint=0x2FF),
-        st.sampled_from("\x1b\x07\x9b\x9d\x7f\u202e\u2066\u200b\u200d\ufeff\ufe0f\u0301\U000e0041\ud800"),
+        st.sampled_from(
+            "\x1b\x07\x9b\x9d\x7f\u202e\u2066\u200b\u200d\ufeff\ufe0f\u0301\U000e0041\ud800"
+        ),
         st.sampled_from("[]/=@日本語👩‍💻"),
     ),
     max_size=200,
@@ -90,7 +92,14 @@ def test_a_line_of_a_megabyte_is_cut_before_it_is_laid_out():
 
 @pytest.mark.parametrize(
     ("seconds", "words"),
-    [(None, "—"), (0, "0 s"), (59, "59 s"), (61, "1 min 1 s"), (600, "10 min"), (5400, "1 h 30 min")],
+    [
+        (None, "—"),
+        (0, "0 s"),
+        (59, "59 s"),
+        (61, "1 min 1 s"),
+        (600, "10 min"),
+        (5400, "1 h 30 min"),
+    ],
 )
 def test_durations_have_at_most_two_units(seconds: float | None, words: str):
     assert duration(seconds) == words

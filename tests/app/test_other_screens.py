@@ -1,0 +1,242 @@
+"""Home, Review, Explore, Export, Annotate, Train, Results, Set-up, help, palette: what keys do."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from driving import go, shown, until
+from fake_project import FakeProject, annotation_script, training_script
+
+from imfl_engine.errors import EndpointError
+from imfl_engine.views import ItemFilter
+from imfl_tui.app import ImflApp
+from imfl_tui.screens.dialogs import Confirm, Reader
+from imfl_tui.screens.help import Help
+from imfl_tui.widgets.rows import Rows
+
+
+async def test_enter_on_home_does_what_comes_next(make_app):
+    app = make_app()
+    async with app.run_test() as pilot:
+        await until(app, "enter label 28 items")
+        await pilot.press("enter")
+        assert app.current_mode == "label"
+        await pilot.press("escape", "r")
+        assert app.current_mode == "review"
+
+
+async def test_keys_and_palette_follow_a_remapped_keyboard(make_app, tmp_path: Path):
+    file = tmp_path / "settings.toml"
+    file.write_text('[keys]\n"label.skip" = "w"\n"label.undo" = "space"\n"label.flag" = "n"\n')
+    project = FakeProject()
+    app = make_app(project, preferences_file=file)
+    async with app.run_test(size=(100, 30), notifications=True) as pilot:
+        await until(app, "Stopped")
+        assert "label.note has it" in app.problems[0].message
+        await go(app, pilot, "label", "12 of 40")
+        assert "w skip" in shown(app)
+        assert "f flag" in shown(app)
+        await pilot.press("w")
+        assert project.events[-1].action.value == "skip"
+        await pilot.press("space")
+        assert project.events[-1].action.value == "undo"
+
+
+async def test_help_shows_the_keys_that_work_here(make_app):
+    app = make_app()
+    async with app.run_test(size=(100, 40)) as pilot:
+        await go(app, pilot, "label")
+        await pilot.press("question_mark")
+        assert isinstance(app.screen, Help)
+        assert "label.skip" in shown(app)
+        await pilot.press("escape")
+        assert app.current_mode == "label"
+        commands = {command.title for command in app.get_system_commands(app.screen)}
+        assert {"label: skip", "go: review", "view: theme", "app: quit"} <= commands
+
+
+async def test_review_keeps_and_corrects_with_one_key_and_counts(make_app):
+    project = FakeProject()
+    app = make_app(project)
+    async with app.run_test(size=(120, 34)) as pilot:
+        await go(app, pilot, "review", "to review")
+        first, second = (row.item_id for row in project._review_rows()[:2])
+        await pilot.press("a", "2")
+        assert project.reviewed == {first: "accepted", second: "corrected"}
+        assert project.answers[second] == "negative"
+        assert "278 to review" in shown(app)
+        assert "you found 7 in 20" in shown(app)
+        await pilot.press("u")
+        assert project.reviewed == {first: "accepted"}
+
+
+async def test_the_llms_own_label_keeps_instead_of_correcting(make_app):
+    project = FakeProject()
+    app = make_app(project)
+    async with app.run_test() as pilot:
+        await go(app, pilot, "review", "to review")
+        await pilot.press("1")
+        assert list(project.reviewed.values()) == ["accepted"]
+
+
+async def test_everything_below_a_risk_is_kept_after_a_question(make_app):
+    project = FakeProject()
+    app = make_app(project)
+    async with app.run_test() as pilot:
+        await go(app, pilot, "review", "to review")
+        await pilot.press("A", "enter")
+        await until(app, lambda: len(project.reviewed) > 100)
+        assert all((r.risk or 0) < 0.1 for r in project._review_rows() if r.status == "accepted")
+
+
+async def test_the_exact_prompt_can_be_read(make_app):
+    app = make_app()
+    async with app.run_test() as pilot:
+        await go(app, pilot, "review", "to review")
+        await pilot.press("p")
+        assert isinstance(app.screen, Reader)
+        assert "Judge the effect on the company." in shown(app)
+
+
+async def test_explore_searches_while_typing_and_relabels(make_app):
+    project = FakeProject()
+    app = make_app(project)
+    async with app.run_test(size=(100, 30)) as pilot:
+        await go(app, pilot, "explore", "400 items")
+        await pilot.press("slash", *"ferries")
+        found = await project.search(ItemFilter(text="ferries"))
+        await until(app, f"{len(found)} items match")
+        await pilot.press("enter", "j", "2")
+        assert project.answers[found[1].item_id] == "negative"
+
+
+async def test_explore_fetches_the_next_page_when_the_cursor_comes_near_the_end(make_app):
+    app = make_app()
+    async with app.run_test() as pilot:
+        await go(app, pilot, "explore", "400 items")
+        rows = app.screen.query_one(Rows)
+        assert rows.count == 200
+        rows.move(199)
+        await until(app, lambda: rows.count == 400)
+
+
+async def test_export_writes_beside_the_project_and_says_where(make_app, tmp_path: Path):
+    project = FakeProject(path=tmp_path / "p.db")
+    app = make_app(project)
+    async with app.run_test() as pilot:
+        await go(app, pilot, "export")
+        await pilot.press("down", "enter")
+        await until(app, "written:")
+        assert ("export", (tmp_path / "p.jsonl", None)) in project.calls
+
+
+async def test_export_asks_before_it_replaces_a_file(make_app, tmp_path: Path):
+    project = FakeProject(path=tmp_path / "p.db")
+    (tmp_path / "p.parquet").touch()
+    app = make_app(project)
+    async with app.run_test() as pilot:
+        await go(app, pilot, "export")
+        await pilot.press("enter")
+        assert isinstance(app.screen, Confirm)
+        await pilot.press("n")
+        assert not [call for call in project.calls if call[0] == "export"]
+
+
+async def test_jobs_run_beside_the_keyboard_on_every_screen(make_app):
+    project = FakeProject()
+    project.script, project.hold = annotation_script(24), True
+    app = make_app(project)
+    async with app.run_test(size=(120, 34)) as pilot:
+        app.start_rounds()
+        await go(app, pilot, "annotate", "LLM 24/160 $0.67")
+        assert "16 in flight" in shown(app)
+        await go(app, pilot, "label", "12 of 40")
+        assert "LLM 24/160 $0.67" in shown(app)
+        await pilot.press("1")
+        assert "13 of 40" in shown(app)
+        await pilot.press("escape", "a", "c")
+        await until(app, lambda: app.jobs.rounds is None)
+
+
+async def test_training_shows_its_curve_and_pausing_is_said(make_app):
+    project = FakeProject()
+    project.script, project.hold = training_script(), True
+    app = make_app(project)
+    async with app.run_test(size=(100, 30)) as pilot:
+        app.start_rounds()
+        await go(app, pilot, "train", "60 / 95")
+        assert ".74 right" in shown(app)
+        app.pause_rounds(True)
+        await until(app, "(paused)")
+
+
+async def test_a_failed_job_is_told_without_taking_the_focus(make_app):
+    project = FakeProject()
+    project.error = EndpointError("The endpoint does not answer.", "Is the server running?")
+    app = make_app(project)
+    async with app.run_test(size=(100, 30), notifications=True) as pilot:
+        await go(app, pilot, "explore", "400 items")
+        app.start_rounds()
+        await until(app, "The endpoint does not answer.")
+        assert app.current_mode == "explore"
+        assert not app.jobs.busy
+
+
+async def test_a_flood_of_events_is_published_at_most_ten_times_a_second(make_app):
+    project = FakeProject()
+    project.script, project.hold = training_script(2_000, 2_000), True
+    app = make_app(project)
+    changes: list[object] = []
+    async with app.run_test() as pilot:
+        await pilot.pause()
+        app.watch(app, "jobs", lambda jobs: changes.append(jobs), init=False)
+        started = time.monotonic()
+        app.start_rounds()
+        await until(app, lambda: app.jobs.training and app.jobs.training.last.step == 2_000)
+        assert len(changes) <= 3 + 10 * (time.monotonic() - started)
+
+
+async def test_quitting_asks_only_when_a_job_would_be_cut_short(make_app):
+    project = FakeProject()
+    project.script, project.hold = training_script(5), True
+    app = make_app(project)
+    async with app.run_test() as pilot:
+        await pilot.pause()
+        app.start_rounds()
+        await until(app, "training 5 %")
+        await pilot.press("q")
+        assert isinstance(app.screen, Confirm)
+        assert "training 5 %" in shown(app)
+        await pilot.press("n", "q", "y")
+        await pilot.pause(0.1)
+    assert app.return_code == 0
+
+
+async def test_results_show_intervals_beside_every_figure(make_app):
+    app = make_app()
+    async with app.run_test(size=(120, 34)) as pilot:
+        await go(app, pilot, "results", ".794 (.768–.819)")
+        assert "✓ better than the floor" in shown(app)
+        assert "off by 4.1 points" in shown(app)
+
+
+async def test_the_set_up_makes_a_project_from_a_file(tmp_path: Path, sample_data: Path):
+    target = tmp_path / "new.db"
+    app = ImflApp(target, None, preferences_file=tmp_path / "s.toml", start_jobs=False)
+    async with app.run_test(size=(100, 30)) as pilot:
+        await pilot.pause()
+        app.screen.query_one("#f-data").value = str(sample_data / "boiler-urgent" / "train.jsonl")
+        for _ in range(6):
+            await pilot.press("enter")
+            for _ in range(100):
+                await pilot.pause(0.02)
+                if not getattr(app.screen, "_busy", ""):
+                    break
+        for _ in range(100):
+            if app.current_mode == "home":
+                break
+            await pilot.pause(0.05)
+        assert app.current_mode == "home"
+        assert target.exists()
+        assert app.project.settings.task.label_names
