@@ -230,6 +230,12 @@ def test_what_is_no_completion_is_said_to_be_none(data: object) -> None:
         read_answer(data)
 
 
+FIELDS = (
+    *("choices", "message", "content", "usage", "logprobs", "finish_reason", "refusal"),
+    *("prompt_tokens", "completion_tokens", "prompt_tokens_details", "cached_tokens"),
+)
+
+
 @limits(max_examples=40, deadline=None)
 @given(
     st.recursive(
@@ -237,9 +243,7 @@ def test_what_is_no_completion_is_said_to_be_none(data: object) -> None:
         lambda inner: (
             st.lists(inner, max_size=3)
             | st.dictionaries(
-                st.sampled_from(
-                    ["choices", "message", "content", "usage", "logprobs", "finish_reason", "refusal", "prompt_tokens", "completion_tokens", "prompt_tokens_details", "cached_tokens"]
-                ),
+                st.sampled_from(FIELDS),
                 inner,
                 max_size=4,
             )
