@@ -47,6 +47,8 @@ def need_terminal() -> None:
 
 async def show_app(path: Path, project: Project | None) -> None:
     """Run the app until the person leaves it."""
+    # Textual reads it when it is imported: half the wait for the first frame after a key.
+    os.environ.setdefault("TEXTUAL_FPS", "120")
     from imfl_tui.app import ImflApp
 
     app = ImflApp(path, project)
