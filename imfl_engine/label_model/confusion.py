@@ -12,46 +12,34 @@ Labels = NDArray[np.int64]
 
 
 def estimate_confusion(
-    llm: Labels,
-    truth: Labels,
-    posterior: Floats,
-    fold: Labels,
-    classes: int,
-    options: LabelModelOptions,
-) -> tuple[Floats, Floats]:
-    """Return ``T`` (C, C), rows summing to 1, and each row's ``log T[:, llm]`` (n, C).
+    llm: Labels, truth: Labels, posterior: Floats, classes: int, options: LabelModelOptions
+) -> Floats:
+    """Return ``T`` (C, C), rows summing to 1: how often the LLM says the column for the row's truth.
 
     Pairs (``truth`` and ``llm`` both there) count 1, other LLM labels their ``posterior`` times
-    ``options.soft_counts``. Each row of the matrix is shrunk towards an annotator of the same
-    overall accuracy whose errors follow its own label shares. A pair's likelihood comes from a
-    matrix that has not counted its fold. Items without an LLM label get zeros.
+    ``options.soft_counts``. Each row is shrunk towards an annotator of the same overall accuracy
+    whose errors follow its own label shares.
     """
     said = llm >= 0
-    known = truth >= 0
-    pairs = said & known
-    open_rows = said & ~known
-    soft = np.zeros((classes, classes))
-    np.add.at(soft.T, llm[open_rows], options.soft_counts * posterior[open_rows])
+    pairs = said & (truth >= 0)
+    open_rows = said & (truth < 0)
     counts = np.zeros((classes, classes))
+    np.add.at(counts.T, llm[open_rows], options.soft_counts * posterior[open_rows])
     np.add.at(counts, (truth[pairs], llm[pairs]), 1.0)
     shares = np.bincount(llm[said], minlength=classes) + 1.0
-    shares = shares / shares.sum()
-    matrix = _smooth(counts, soft, shares, options.prior_strength)
-    likelihood = np.zeros((len(llm), classes))
-    likelihood[open_rows] = np.log(matrix)[:, llm[open_rows]].T
-    for k in range(int(fold.max(initial=-1)) + 1):
-        held = pairs & (fold == k)
-        if held.any():
-            without = counts.copy()
-            np.add.at(without, (truth[held], llm[held]), -1.0)
-            rest = _smooth(without, soft, shares, options.prior_strength)
-            likelihood[held] = np.log(rest)[:, llm[held]].T
-    return matrix, likelihood
+    return _smooth(counts, shares / shares.sum(), options.prior_strength)
 
 
-def _smooth(counts: Floats, soft: Floats, shares: Floats, strength: float) -> Floats:
+def confusion_log_likelihood(matrix: Floats, llm: Labels) -> Floats:
+    """Return each row's ``log T[:, llm]`` (n, C), zeros without an LLM label."""
+    likelihood = np.zeros((len(llm), len(matrix)))
+    said = llm >= 0
+    likelihood[said] = np.log(matrix)[:, llm[said]].T
+    return likelihood
+
+
+def _smooth(total: Floats, shares: Floats, strength: float) -> Floats:
     """Add the Dirichlet prior and normalise the rows."""
-    total = counts + soft
     classes = len(shares)
     # three imagined labels, two of them right: a start for the very first pairs
     accuracy = (np.trace(total) + 2.0) / (total.sum() + 3.0)

@@ -74,16 +74,20 @@ def _take(values: NDArray[Any] | None, rows: NDArray[Any]) -> NDArray[Any] | Non
 class LabelModelOptions:
     """The constants of the fit; the decisions log says how the defaults were chosen."""
 
-    iterations: int = 4
-    """Rounds of expectation and maximisation."""
-    folds: int = 5
-    """Parts of the cross-fitting."""
+    iterations: int = 3
+    """Rounds of expectation and maximisation after the start from human labels alone."""
+    folds: int = 4
+    """Parts of the human labels; each is hidden once from everything, to see what the rest knows."""
+    inner_folds: int = 3
+    """Parts of the LLM labels; an item's own label never scores it."""
     l2: float = 1e-4
     """Ridge penalty of the head per mean loss."""
     human_reliability: float = 1.0
     """Probability that a human label is right; below 1 human labels are softened too."""
     soft_counts: float = 0.5
     """Weight of an LLM item's posterior in the confusion counts, against 1 for a pair."""
+    sharpness: float = 1.0
+    """Power of the posteriors that heads and targets learn from; 1 leaves them as they are."""
     prior_strength: float = 4.0
     """Pseudo-counts of each confusion row."""
 

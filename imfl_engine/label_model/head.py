@@ -166,7 +166,8 @@ def assign_folds(ids: NDArray[np.int64], folds: int, seed: int) -> NDArray[np.in
 class CrossFit:
     """Heads that never score what they learned from; refitted cheaply when the targets change.
 
-    ``fold`` (n,) names each row's part; rows of weight 0 are scored but not learned from.
+    ``fold`` (n,) names each row's part, -1 for a row that is in every head and needs no score from
+    one that left it out (it gets the mean of all). Rows of weight 0 are scored but not learned from.
     """
 
     def __init__(
@@ -178,15 +179,15 @@ class CrossFit:
         l2: float = 1e-4,
     ) -> None:
         self._vectors = np.asarray(vectors, np.float32)
-        self._parts: list[tuple[NDArray[np.bool_], NDArray[np.bool_], Design | None]] = []
+        self._fold = fold
+        self._parts: list[tuple[NDArray[np.bool_], Design | None]] = []
         self._heads: list[Head | None] = []
-        for k in range(int(fold.max(initial=-1)) + 1):
-            held = fold == k
-            learn = ~held & (np.asarray(weights) > 0)
+        for k in range(max(0, int(fold.max(initial=-1))) + 1):
+            learn = (fold != k) & (np.asarray(weights) > 0)
             design = None
             if learn.any():
                 design = Design(self._vectors[learn], np.asarray(weights)[learn], l2)
-            self._parts.append((held, learn, design))
+            self._parts.append((learn, design))
             self._heads.append(None)
 
     def logits(
@@ -195,12 +196,15 @@ class CrossFit:
         """Refit to ``targets`` (n, C) and return each row's held-out logits (n, C)."""
         values = np.asarray(targets)
         result = np.zeros(values.shape)
-        for k, (held, learn, design) in enumerate(self._parts):
+        everywhere = self._fold < 0
+        for k, (learn, design) in enumerate(self._parts):
             if design is None:
                 continue
             head = design.fit(
                 values[learn], start=self._heads[k], iterations=iterations, tolerance=tolerance
             )
             self._heads[k] = head
+            held = self._fold == k
             result[held] = head.logits(self._vectors[held])
+            result[everywhere] += head.logits(self._vectors[everywhere]) / len(self._parts)
         return result

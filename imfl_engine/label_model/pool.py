@@ -13,6 +13,7 @@ def fit_exponents(
     truth: NDArray[np.int64],
     start: Floats,
     *,
+    signed: NDArray[np.bool_] | None = None,
     weights: Floats | None = None,
     prior_variance: float = 0.25,
     iterations: int = 25,
@@ -27,6 +28,7 @@ def fit_exponents(
     n = len(features)
     if not n:
         return theta
+    positive = np.ones(len(start), bool) if signed is None else ~signed
     w = np.ones(n) if weights is None else weights
     at_truth = features[np.arange(n), truth]
     identity = np.eye(len(start)) / prior_variance
@@ -39,7 +41,8 @@ def fit_exponents(
         centred = features - means[:, None, :]
         hessian = np.einsum("n,nc,nck,ncl->kl", w, q, centred, centred, optimize=True) + identity
         step = np.linalg.solve(hessian, gradient)
-        theta = np.maximum(theta - np.clip(step, -0.5, 0.5), 0.0)
+        theta = theta - np.clip(step, -0.5, 0.5)
+        theta = np.where(positive, np.maximum(theta, 0.0), theta)
         if np.abs(step).max() < 1e-4:
             break
     return theta

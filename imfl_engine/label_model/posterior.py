@@ -2,11 +2,15 @@
 
 Expectation-maximisation of the classifier-with-noisy-annotator model of Raykar et al. (JMLR 2010),
 that is Dawid-Skene (1979) with features, the human being a second annotator who is nearly always
-right: a logistic head on frozen vectors gives the class belief ``p(y|x)`` (cross-fitted: an item's
-own label never scores it), a confusion matrix gives ``T[y, l]``, and the posterior of an LLM label
-is their log-linear pool ``Q(y) ~ p(y|x)^a T[y, l]^b``. The exponents are fitted on the
-human-labelled items the LLM has labelled too: independent evidence gets 1 and 1, an annotator that
-repeats the head's mistakes less.
+right: a logistic head on frozen vectors gives the class belief ``p(y|x)``, a confusion matrix
+``T[y, l]``, and the posterior of an LLM label is their log-linear pool ``p(y|x)^a T[y, l]^b``.
+
+The exponents say what each source is worth: independent evidence gets 1 and 1, an annotator that
+repeats the head's mistakes less. They are fitted on human-labelled items that were hidden from
+everything, including the posteriors other heads learn from: the fit runs one chain for each
+part of the human labels that hides it, beside the chain with all of them. (With ordinary
+cross-fitting a human label leaks into the posteriors of its neighbours and through them into the
+head that scores it: the belief looks right in 0.89 of cases where it is right in 0.75.)
 """
 
 from __future__ import annotations
@@ -16,27 +20,45 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from imfl_engine.label_model.confusion import estimate_confusion, scalar_log_likelihood
+from imfl_engine.label_model.confusion import (
+    confusion_log_likelihood,
+    estimate_confusion,
+    scalar_log_likelihood,
+)
 from imfl_engine.label_model.evidence import Evidence, LabelModel, LabelModelOptions
 from imfl_engine.label_model.head import CrossFit, assign_folds, softmax
 from imfl_engine.label_model.pool import fit_exponents
 
 Floats = NDArray[np.float64]
+Labels = NDArray[np.int64]
 _FLOOR = 1e-6
+_IMPOSSIBLE = -50.0
 
 
 @dataclass(slots=True)
-class _State:
-    """Everything that changes while the model is fitted; rows sorted by id."""
+class _Chain:
+    """One run of the fit, with some human labels hidden; rows as in the sorted evidence."""
 
-    truth: NDArray[np.int64]  # what a person said, else -1
-    allowed: NDArray[np.bool_]  # (n, C): False for options a multiple-choice item lacks
-    fold: NDArray[np.int64]
+    truth: Labels  # what a person said and this chain may know, else -1
+    hidden: NDArray[np.bool_]
     posterior: Floats
     logits: Floats
     heads: CrossFit | None = None
-    taught_by_llm: bool = False
     confusion: Floats | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Problem:
+    """What all chains share."""
+
+    rows: Evidence
+    classes: int
+    truth: Labels
+    allowed: NDArray[np.bool_]  # (n, C): False for options a multiple-choice item lacks
+    vectors: NDArray[np.float32] | None
+    has_vector: NDArray[np.bool_]
+    inner: Labels
+    options: LabelModelOptions
 
 
 def fit(
@@ -54,114 +76,171 @@ def fit(
     """
     options = options or LabelModelOptions()
     order = np.argsort(evidence.ids, kind="stable")
-    back = np.argsort(order, kind="stable")
-    rows = evidence.take(order)
-    state = _start(rows, classes, seed, options)
-    rounds = max(1, options.iterations) if (rows.llm >= 0).any() else 1
-    for _ in range(rounds):
-        _refit_belief(rows, state, options)
-        _update_posterior(rows, state, classes, options)
-    return _finish(rows, state, back)
+    problem = _problem(evidence.take(order), classes, seed, options)
+    known = problem.truth >= 0
+    part = np.full(len(order), -1, np.int64)
+    part[known] = assign_folds(problem.rows.ids[known], options.folds, seed)
+    whole = _chain(problem, np.zeros(len(order), bool))
+    parts = [_chain(problem, part == k) for k in range(int(part.max(initial=-1)) + 1)]
+    chains = [whole, *parts]
+    said = bool((problem.rows.llm >= 0).any())
+    for step in range(options.iterations + 1 if said else 1):
+        for chain in chains:
+            _refit_belief(problem, chain, taught_by_llm=step > 0)
+        _update_posteriors(problem, whole, parts)
+    return _finish(problem, whole, np.argsort(order, kind="stable"))
 
 
-def _start(rows: Evidence, classes: int, seed: int, options: LabelModelOptions) -> _State:
+def _problem(rows: Evidence, classes: int, seed: int, options: LabelModelOptions) -> _Problem:
     n = rows.size
     truth = np.where(rows.human >= 0, rows.human, np.where(rows.confirmed_mask, rows.llm, -1))
     allowed = np.ones((n, classes), bool)
+    vectors = None
+    has_vector = np.zeros(n, bool)
     if rows.option_counts is not None:
-        allowed = np.arange(classes)[None, :] < rows.option_counts[:, None]
-    posterior = allowed / np.maximum(allowed.sum(axis=1, keepdims=True), 1)
+        allowed = np.asarray(np.arange(classes)[None, :] < rows.option_counts[:, None])
+    elif rows.vectors is not None:
+        has_vector = np.asarray(np.isfinite(rows.vectors).all(axis=1))
+        vectors = np.where(has_vector[:, None], rows.vectors, 0.0).astype(np.float32)
+    inner = assign_folds(rows.ids, options.inner_folds, seed + 1)
+    return _Problem(rows, classes, truth, allowed, vectors, has_vector, inner, options)
+
+
+def _chain(problem: _Problem, hidden: NDArray[np.bool_]) -> _Chain:
+    truth = np.where(hidden, -1, problem.truth)
+    posterior = problem.allowed / np.maximum(problem.allowed.sum(axis=1, keepdims=True), 1)
     known = truth >= 0
-    posterior[known] = _human_target(truth[known], allowed[known], options.human_reliability)
-    fold = assign_folds(rows.ids, options.folds, seed)
-    return _State(truth, allowed, fold, posterior, np.zeros((n, classes)))
+    right = problem.options.human_reliability
+    posterior[known] = _human_target(truth[known], problem.allowed[known], right)
+    return _Chain(truth, hidden, posterior, np.zeros(posterior.shape))
 
 
-def _human_target(truth: NDArray[np.int64], allowed: NDArray[np.bool_], right: float) -> Floats:
+def _human_target(truth: Labels, allowed: NDArray[np.bool_], right: float) -> Floats:
     others = np.maximum(allowed.sum(axis=1) - 1, 1)
     target = np.where(allowed, ((1.0 - right) / others)[:, None], 0.0)
     target[np.arange(len(truth)), truth] = right
     return np.asarray(target)
 
 
-def _refit_belief(rows: Evidence, state: _State, options: LabelModelOptions) -> None:
-    """Refit the cross-fitted head on human labels and the current posteriors.
+def _refit_belief(problem: _Problem, chain: _Chain, *, taught_by_llm: bool) -> None:
+    """Refit the chain's heads on its human labels and, after the start, on its posteriors.
 
-    Before the first posterior only human labels teach. Rows without a vector get the class shares.
+    Rows without a vector get the class shares.
     """
-    if rows.vectors is None or rows.option_counts is not None:
+    if problem.vectors is None:
         return
-    has_vector = np.asarray(np.isfinite(rows.vectors).all(axis=1))
-    vectors = np.where(has_vector[:, None], rows.vectors, 0.0).astype(np.float32)
-    teaches = (state.truth >= 0) | ((rows.llm >= 0) & (state.confusion is not None))
-    weights = (teaches & has_vector).astype(float)
+    known = chain.truth >= 0
+    open_rows = (problem.rows.llm >= 0) & ~known & ~chain.hidden & problem.has_vector
+    if not taught_by_llm:
+        weights = (known & problem.has_vector).astype(float)
+        fold = np.full(len(known), -1, np.int64)
+        heads = CrossFit(problem.vectors, weights, fold, l2=problem.options.l2)
+        chain.heads = None
+    else:
+        weights = ((known & problem.has_vector) | open_rows).astype(float)
+        if chain.heads is None:
+            fold = np.where(open_rows, problem.inner, -1)
+            chain.heads = CrossFit(problem.vectors, weights, fold, l2=problem.options.l2)
+        heads = chain.heads
     if not weights.any():
         return
-    if state.heads is None or state.taught_by_llm != (state.confusion is not None):
-        state.heads = CrossFit(vectors, weights, state.fold, l2=options.l2)
-        state.taught_by_llm = state.confusion is not None
-    logits = state.heads.logits(state.posterior)
-    if not has_vector.all():
-        shares = (state.posterior * weights[:, None]).sum(axis=0) + 1.0
-        logits[~has_vector] = np.log(shares / shares.sum())
-    state.logits = logits
+    logits = heads.logits(sharpen(chain.posterior, problem.options.sharpness))
+    if not problem.has_vector.all():
+        shares = (chain.posterior * weights[:, None]).sum(axis=0) + 1.0
+        logits[~problem.has_vector] = np.log(shares / shares.sum())
+    chain.logits = logits
 
 
-def _update_posterior(
-    rows: Evidence, state: _State, classes: int, options: LabelModelOptions
-) -> None:
-    said = np.asarray(rows.llm >= 0)
-    known = np.asarray(state.truth >= 0)
-    n = rows.size
-    belief = np.log(np.maximum(softmax(_mask(state.logits, state.allowed)), _FLOOR))
+def sharpen(posterior: Floats, power: float) -> Floats:
+    """Raise rows (n, C) to ``power`` and normalise: soft targets that commit themselves more."""
+    raised = posterior**power
+    return np.asarray(raised / raised.sum(axis=1, keepdims=True))
+
+
+def _update_posteriors(problem: _Problem, whole: _Chain, parts: list[_Chain]) -> None:
+    """Weigh the sources on hidden human labels, then update every chain's posteriors."""
+    features = {id(chain): _features(problem, chain) for chain in [whole, *parts]}
+    start = _start_exponents(problem.rows)
+    seen = [(features[id(c)][c.hidden], problem.truth[c.hidden]) for c in parts]
+    if seen:
+        stacked = np.concatenate([one for one, _ in seen])
+        truth = np.concatenate([one for _, one in seen])
+        exponents = fit_exponents(stacked, truth, start, signed=_signed(problem.rows))
+    else:
+        exponents = start
+    for chain in [whole, *parts]:
+        pooled = softmax(_mask(features[id(chain)] @ exponents, problem.allowed))
+        open_rows = chain.truth < 0
+        chain.posterior[open_rows] = pooled[open_rows]
+
+
+def _start_exponents(rows: Evidence) -> Floats:
+    start = [1.0] if rows.model_probabilities is None else [0.5, 0.5]
+    if (rows.llm >= 0).any():
+        start += [1.0, 0.0]
+        if rows.llm_log_probabilities is not None:
+            start.append(0.0)
+    return np.array(start)
+
+
+def _signed(rows: Evidence) -> NDArray[np.bool_]:
+    """Mark the sources whose exponent may be negative: the constant for the LLM's label."""
+    signed = np.zeros(len(_start_exponents(rows)), bool)
+    if (rows.llm >= 0).any():
+        signed[2 if rows.model_probabilities is None else 3] = True
+    return signed
+
+
+def _features(problem: _Problem, chain: _Chain) -> Floats:
+    """Return the log-probabilities of each source (n, C, sources); refits the chain's confusion."""
+    rows, classes = problem.rows, problem.classes
+    belief = np.log(np.maximum(softmax(_mask(chain.logits, problem.allowed)), _FLOOR))
     features = [belief]
-    start = [1.0]
     if rows.model_probabilities is not None:
         scored = np.asarray(np.isfinite(rows.model_probabilities).all(axis=1))
         model = np.where(scored[:, None], rows.model_probabilities, np.exp(belief))
         features.append(np.log(np.maximum(model, _FLOOR)))
-        start = [0.5, 0.5]
-    likelihood = np.zeros((n, classes))
+    said = np.asarray(rows.llm >= 0)
     if said.any():
         if rows.option_counts is not None:
-            likelihood = scalar_log_likelihood(rows, state.truth, classes)
-            state.confusion = np.zeros((0, 0))
+            features.append(scalar_log_likelihood(rows, chain.truth, classes))
         else:
-            state.confusion, likelihood = estimate_confusion(
-                rows.llm, state.truth, state.posterior, state.fold, classes, options
+            llm = np.where(chain.hidden, -1, rows.llm)
+            chain.confusion = estimate_confusion(
+                llm, chain.truth, chain.posterior, classes, problem.options
             )
-        features.append(likelihood)
-        start.append(1.0)
+            features.append(confusion_log_likelihood(chain.confusion, rows.llm))
+        # A constant in favour of the LLM's label: what the product of the sources gets wrong in
+        # the large, because their errors are not independent, is made good here.
+        agreement = np.zeros((rows.size, classes))
+        agreement[np.flatnonzero(said), rows.llm[said]] = 1.0
+        features.append(agreement)
         if rows.llm_log_probabilities is not None:
             logs = np.asarray(rows.llm_log_probabilities, float)
             given = np.asarray(np.isfinite(logs).all(axis=1) & said)
             features.append(np.where(given[:, None], np.maximum(logs, np.log(_FLOOR)), 0.0))
-            start.append(0.0)
-    stacked = np.stack([_mask(f, state.allowed) for f in features], axis=2)
-    exponents = fit_exponents(stacked[known], state.truth[known], np.array(start))
-    pooled = softmax(_mask(stacked @ exponents, state.allowed))
-    open_rows = ~known
-    state.posterior[open_rows] = pooled[open_rows]
+    # an option that an item lacks is impossible by its belief already
+    features = [np.where(problem.allowed, each, 0.0) for each in features]
+    features[0] = _mask(features[0], problem.allowed)
+    return np.stack(features, axis=2)
 
 
 def _mask(logits: Floats, allowed: NDArray[np.bool_]) -> Floats:
-    return np.where(allowed, logits, -50.0)
+    return np.where(allowed, logits, _IMPOSSIBLE)
 
 
-def _finish(rows: Evidence, state: _State, back: NDArray[np.int64]) -> LabelModel:
-    n = rows.size
+def _finish(problem: _Problem, chain: _Chain, back: NDArray[np.intp]) -> LabelModel:
+    rows = problem.rows
     said = rows.llm >= 0
-    p_wrong = np.full(n, np.nan)
-    p_wrong[said] = 1.0 - state.posterior[np.flatnonzero(said), rows.llm[said]]
-    open_rows = said & (state.truth < 0)
-    belief = softmax(_mask(state.logits, state.allowed))
-    confusion = state.confusion if state.confusion is not None and state.confusion.size else None
+    p_wrong = np.full(rows.size, np.nan)
+    p_wrong[said] = 1.0 - chain.posterior[np.flatnonzero(said), rows.llm[said]]
+    belief = softmax(_mask(chain.logits, problem.allowed))
     return LabelModel(
         ids=np.asarray(rows.ids)[back],
-        posterior=state.posterior[back],
+        posterior=chain.posterior[back],
         belief=belief[back],
         p_wrong=p_wrong[back],
-        confusion=confusion,
+        confusion=chain.confusion,
         llm_accuracy=float(1.0 - p_wrong[said].mean()) if said.any() else float("nan"),
-        expected_errors=float(p_wrong[open_rows].sum()),
+        expected_errors=float(p_wrong[said & (chain.truth < 0)].sum()),
     )

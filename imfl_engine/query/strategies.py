@@ -1,12 +1,12 @@
 """The query strategies by name: which items go to the human, which to the LLM.
 
 *eeq*, the default, gives the human uncertain items of which no two are alike: of the
-``candidate_factor`` x B_H most uncertain, the nearest to each of B_H k-means centres; the LLM gets
-the nearest to each of B_G centres of the rest. *eeq-split* is the paper's two stages as we read
-them: the B_H most uncertain, then k-means of the rest. *eeq-cover* clusters once with B_H + B_G
-centres and gives the most uncertain representatives to the human. *random*, *uncertainty* (the most
-uncertain to the human, the next ones to the LLM) and *diverse* (k-means representatives dealt out
-at random) are the baselines.
+``candidate_factor`` x B_H most uncertain (at most half of the sub-sample), the nearest to each of
+B_H k-means centres; the LLM gets the nearest to each of B_G centres of the rest. *eeq-split* is the
+paper's two stages as we read them: the B_H most uncertain, then k-means of the rest. *eeq-cover*
+clusters once with B_H + B_G centres and gives the most uncertain representatives to the human.
+*random*, *uncertainty* (the most uncertain to the human, the next ones to the LLM) and *diverse*
+(k-means representatives dealt out at random) are the baselines.
 """
 
 from __future__ import annotations
@@ -109,7 +109,9 @@ def _diverse(problem: _Problem) -> _Picks:
 
 
 def _eeq(problem: _Problem) -> _Picks:
-    candidates = _by_uncertainty(problem)[: problem.factor * problem.human]
+    # The half: with few items to choose from, all of them are candidates and uncertainty is lost.
+    wide = min(problem.factor * problem.human, problem.n // 2)
+    candidates = _by_uncertainty(problem)[: max(problem.human, wide)]
     human = _spread(problem, np.sort(candidates), problem.human)
     llm = _spread(problem, _rest(problem.n, human), problem.llm)
     return human, llm, _UNCERTAIN_DIVERSE, _DIVERSE
