@@ -67,7 +67,7 @@ async def test_a_real_server_labels_financial_phrases(shared_data: Path, tmp_pat
             base_url=ENDPOINT,
             price_input=0.0,
             price_output=0.0,
-            concurrency=4,
+            concurrency=2,
             max_output_tokens=16,
             timeout_seconds=300.0,
         ),
