@@ -401,6 +401,11 @@ class ImflApp(App[int]):
         text = safe_text(f"{error.message}\n{error.hint}".strip(), 800, newlines=True)
         self.notify(text, title="Stopped", severity="error", markup=False, timeout=20)
 
+    def _fatal_error(self) -> None:
+        """End after an error nobody foresaw; its traceback belongs into the log, not on a screen."""
+        log.critical("the app stopped", exc_info=self._exception)
+        self._close_messages_no_wait()
+
     # ------------------------------------------------------------------ keys, help, palette
 
     def _load_preferences(self) -> None:

@@ -251,6 +251,18 @@ class SetupScreen(ImflScreen):
             self._tested = None if STEPS[self._step].title == "annotator" else self._tested
             self._show_facts()
 
+    def _collect(self) -> None:
+        """Take the answers from the fields: under load Enter may overtake the last letter's news."""
+        holder = self.query_one("#fields", Vertical)
+        answers = {
+            (editor.id or "").removeprefix("f-"): editor.value
+            for editor in holder.query("Input, Choice")
+            if isinstance(editor, Input | Choice)
+        }
+        if answers:
+            self._draft = replace(self._draft, **answers)
+            drafts.save_draft(self._draft_file, self._draft)
+
     @on(Input.Submitted)
     async def _submitted(self) -> None:
         await self.action_next()
@@ -281,6 +293,7 @@ class SetupScreen(ImflScreen):
 
     async def _leave(self, check: object) -> None:
         assert callable(check)
+        self._collect()
         self._busy = "…"
         self._say("one moment", "accent")
         try:

@@ -13,7 +13,7 @@ from rich.segment import Segment
 from rich.style import Style
 from textual import events
 from textual.content import Content
-from textual.geometry import Size
+from textual.geometry import Region, Size
 from textual.strip import Strip
 from textual.widget import Widget
 
@@ -21,6 +21,10 @@ from imfl_tui.spans import Line, fit, width_of
 from imfl_tui.text import safe_text
 
 NO_STYLE = Style.null()
+
+
+def _at(lines: Sequence[Line], index: int) -> Line:
+    return lines[index] if index < len(lines) else ()
 
 
 class Canvas(Widget, can_focus=False):
@@ -37,6 +41,8 @@ class Canvas(Widget, can_focus=False):
         super().__init__(id=id, classes=classes)
         self._lines: Sequence[Line] | None = None
         self._built_for = (-1, -1)
+        self._view = Size(0, 0)
+        self._base = NO_STYLE
         self.top = 0
         """First line shown."""
         if title:
@@ -47,11 +53,26 @@ class Canvas(Widget, can_focus=False):
         raise NotImplementedError
 
     def redraw(self, *, rewind: bool = False) -> None:
-        """Build the lines again at the next paint; ``rewind`` scrolls back to the top."""
-        self._lines = None
+        """Build the lines again and repaint those that changed; ``rewind`` scrolls to the top."""
+        before, top = self._lines, self.top
         if rewind:
             self.top = 0
-        self.refresh()
+        self._lines = None
+        size = self.size
+        if before is None or self._built_for != (size.width, size.height) or not size.height:
+            self.refresh()
+            return
+        after = self.lines
+        if self.top != top or len(before) != len(after) > size.height:
+            self.refresh()
+            return
+        changed = [
+            Region(0, y, size.width, 1)
+            for y in range(size.height)
+            if _at(before, top + y) != _at(after, top + y)
+        ]
+        if changed:
+            self.refresh(*changed)
 
     def set_title(self, title: str, subtitle: str = "") -> None:
         """Write safe text into the border."""
@@ -91,20 +112,24 @@ class Canvas(Widget, can_focus=False):
         """The number of lines, for ``height: auto``."""
         return len(self.build(width, 0))
 
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """Draw some lines of the view; what is the same for all of them is looked up once."""
+        self._base, self._view = self.rich_style, self.size
+        return super().render_lines(crop)
+
     def render_line(self, y: int) -> Strip:
         """Draw one line of the view."""
-        width = self.size.width
+        width, height = self._view
         lines = self.lines
-        index = self.top + y
-        spans = lines[index] if index < len(lines) else ()
-        base = self.rich_style
+        spans = _at(lines, self.top + y)
+        base = self._base
         segments = [
             Segment(span.text, self._style(span.style, span.action))
             for span in fit(spans, width)
             if span.text
         ]
         strip = Strip(segments).adjust_cell_length(width).apply_style(base)
-        if len(lines) > self.size.height > 1:
+        if len(lines) > height > 1:
             mark = self._thumb(y, len(lines))
             strip = Strip.join(
                 [strip.crop(0, width - 1), Strip([Segment(mark, base + self._style("rule"))])]

@@ -116,6 +116,6 @@ async def test_other_themes_draw_the_same_words(theme: str, tmp_path: Path):
     settings.write_text(f'theme = "{theme}"\n')
     project = project_in("normal")
     app = ImflApp(project.path, project, preferences_file=settings, start_jobs=False)
-    async with app.run_test(size=SIZES[0]) as pilot:
+    async with app.run_test(size=SIZES[0]):
         assert app.theme == theme
         await compare("home-normal-80x24", app)

@@ -1,0 +1,95 @@
+"""The app in a real terminal, on a real project, with the real compute process."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from tmux import Tmux
+
+
+def item_text(screen: str) -> str:
+    """The item under the header, without the frame."""
+    rows = [row.strip("│ ") for row in screen.splitlines()[2:8]]
+    return " ".join(row for row in rows if row)
+
+
+def set_up(terminal: Tmux, data: Path, *, human: str, llm: str, rounds: str) -> None:
+    """Go through the set-up screen with a small budget and the quick target."""
+    terminal.wait("Which texts?")
+    terminal.type(str(data))
+    terminal.keys("Enter")
+    terminal.wait("What is in the columns?")
+    terminal.keys("Enter")
+    terminal.wait("Which labels?")
+    terminal.keys("Enter")
+    terminal.wait("what is trained?")
+    terminal.keys("BTab", "Right", "Enter")
+    terminal.wait("What may it cost?")
+    for value in (human, llm, rounds):
+        terminal.keys("C-u")
+        terminal.type(value)
+        terminal.keys("Tab")
+    terminal.keys("Enter")
+    terminal.wait("Ready?")
+    screen = terminal.wait("probe")
+    assert f"{human} by you, {llm} by the LLM, in {rounds} rounds" in screen, screen
+    terminal.keys("Enter")
+    terminal.wait("your turn:")
+
+
+def test_labels_survive_a_kill_and_undo_survives_a_restart(terminal: Tmux, sample_data: Path):
+    terminal.start("p.db")
+    set_up(
+        terminal, sample_data / "boiler-urgent" / "train.jsonl", human="20", llm="10", rounds="2"
+    )
+    terminal.keys("Enter")
+    first = item_text(terminal.wait("0 of"))
+    terminal.keys("1", "2")
+    terminal.wait("2 of")
+    second_left = item_text(terminal.text())
+    terminal.end()
+    terminal.start("p.db")
+    terminal.wait("your turn:")
+    terminal.keys("l")
+    terminal.wait("2 of")
+    assert item_text(terminal.text())[:40] == second_left[:40]
+    terminal.keys("u", "u")
+    terminal.wait("0 of")
+    assert item_text(terminal.text())[:40] == first[:40]
+    terminal.keys("Escape", "q")
+    screen = terminal.wait("EXIT=0", "Quit while jobs run?")
+    if "Quit while jobs run?" in screen:
+        terminal.keys("y")
+        terminal.wait("EXIT=0")
+
+
+@pytest.mark.slow
+def test_a_whole_round_from_set_up_to_export(terminal: Tmux, sample_data: Path):
+    terminal.start("p.db")
+    set_up(
+        terminal, sample_data / "boiler-urgent" / "train.jsonl", human="40", llm="20", rounds="2"
+    )
+    terminal.keys("Enter")
+    screen = terminal.wait("0 of")
+    found = re.search(r"0 of (\d+)", screen)
+    assert found is not None
+    for number in range(int(found.group(1))):
+        terminal.keys("12"[number % 2])
+    terminal.wait("items labelled in", seconds=120)
+    terminal.wait("enter start round 2", seconds=300)
+    terminal.keys("Escape", "v")
+    terminal.wait("accuracy .")
+    terminal.keys("Escape", "r")
+    terminal.wait("to review")
+    terminal.keys("a", "1")
+    terminal.wait("✓")
+    terminal.keys("Escape", "e")
+    terminal.wait("what it will contain")
+    terminal.keys("Down", "Enter")
+    terminal.wait("written:")
+    rows = (terminal.folder / "p.jsonl").read_text(encoding="utf-8").splitlines()
+    assert len(rows) >= int(found.group(1))
+    terminal.keys("Escape", "q")
+    terminal.wait("EXIT=0", "Quit while jobs run?")
