@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from imfl_engine.events import (
     Annotated,
@@ -20,12 +20,12 @@ from imfl_engine.events import (
     ValidationMeasured,
 )
 from imfl_tui.cli.shell import say, visible
+from imfl_tui.text import duration
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
     from rich.progress import TaskID
 
-E = TypeVar("E")
 REFRESHES_PER_SECOND = 8
 SECONDS_BEFORE_A_BAR = 1.0
 
@@ -36,8 +36,7 @@ class Reporter:
     Bars appear only on a terminal, and only for work that takes longer than a second.
     """
 
-    def __init__(self, *, quiet: bool = False) -> None:
-        self._quiet = quiet
+    def __init__(self) -> None:
         self._bars: Bars | None = None
         self._task: TaskID | None = None
         self._started = time.monotonic()
@@ -60,8 +59,10 @@ class Reporter:
     def show(self, event: object) -> None:
         """Show one event; kinds that are not for people are ignored."""
         match event:
-            case StepStarted(step):
-                self._begin(f"round {step.round} {step.kind.value}")
+            case StepStarted():
+                self._step_started = time.monotonic()
+                self._last_detail = ""
+                self._end()
             case Progress():
                 text = event.detail or event.job
                 self._update(text, event.done, event.total, event.unit, event.eta_seconds)
@@ -96,19 +97,10 @@ class Reporter:
                 if event.hint:
                     self.tell(event.hint)
 
-    async def follow(self, events: AsyncIterator[E]) -> list[E]:
-        """Show every event of a job and return those that are not part of `Event`: its results."""
-        results: list[E] = []
+    async def follow(self, events: AsyncIterator[Event]) -> None:
+        """Show every event of a job until it is over."""
         async for event in events:
             self.show(event)
-            if not isinstance(event, Event):
-                results.append(event)
-        return results
-
-    def _begin(self, text: str) -> None:
-        self._step_started = time.monotonic()
-        self._last_detail = ""
-        self._end()
 
     def _end(self) -> None:
         if self._bars is not None and self._task is not None:
@@ -116,7 +108,7 @@ class Reporter:
         self._task = None
 
     def _update(self, text: str, done: int, total: int, unit: str, eta: float | None) -> None:
-        if self._quiet or not sys.stderr.isatty():
+        if not sys.stderr.isatty():
             return
         now = time.monotonic()
         if text.partition(" ")[0] != self._counting or done < self._done_before:
@@ -159,18 +151,7 @@ class Reporter:
 
     def tell(self, text: str) -> None:
         """Say a line, above the bars where there are any."""
-        if self._quiet:
-            return
         if self._bars is not None:
             self._bars.console.print(visible(text), markup=False, highlight=False)
         else:
             say(text)
-
-
-def duration(seconds: float) -> str:
-    """A length of time in words a person reads at a glance."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 90 * 60:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"

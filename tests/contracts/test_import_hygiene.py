@@ -49,7 +49,7 @@ def test_a_usage_error_imports_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["imfl_engine", "imfl_engine.settings", "imfl_engine.project", "imfl_engine.loop"]
+    "module", ["imfl_engine", "imfl_engine.settings", "imfl_engine.project", "imfl_engine.replay"]
 )
 def test_the_engine_knows_no_user_interface_and_no_torch(module: str) -> None:
     loaded = modules_after(f"import {module}")
