@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import sys
 from collections import Counter
 from pathlib import Path
@@ -48,7 +49,9 @@ TASK = Task(
 @pytest.mark.real_endpoint
 @pytest.mark.skipif(not ENDPOINT, reason="IMFL_REAL_ENDPOINT is not set")
 async def test_a_real_server_labels_financial_phrases(shared_data: Path, tmp_path: Path) -> None:
-    rows = [json.loads(line) for line in (shared_data / "fpb" / "train.jsonl").open()]
+    text = (shared_data / "fpb" / "train.jsonl").read_text(encoding="utf-8")
+    rows = [json.loads(line) for line in text.splitlines()]
+    random.Random(0).shuffle(rows)  # the file is sorted in parts
     n = int(os.environ.get("IMFL_REAL_LABELS", "50"))
     people, todo = rows[:200], rows[200 : 200 + n]
     shown = {row["label"]: row for row in people}
@@ -98,6 +101,7 @@ async def test_a_real_server_labels_financial_phrases(shared_data: Path, tmp_pat
     tokens = sum(reply.input_tokens for reply in replies)
     assert last is not None
     print("statuses:", dict(statuses), "labels:", dict(Counter(r.label for r in labelled)))
+    print("truth:", dict(Counter(row["label"] for row in todo)))
     print(f"right: {right}/{len(labelled)}; tokens in: {tokens}; {last.per_minute:.0f} a minute")
     print("unusable:", [reply.raw for reply in replies if not reply.label][:5])
     assert sorted(reply.item_id for reply in replies) == list(range(n))
