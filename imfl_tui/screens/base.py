@@ -6,6 +6,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, ClassVar, TypeVar, cast
 
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
@@ -40,6 +41,7 @@ class ImflScreen(Screen[None]):
     BINDINGS: ClassVar[list[BindingType]] = []
     AUTO_FOCUS = ""
     _visit = -1
+    _actions: dict[str, str] | None = None
 
     @property
     def imfl(self) -> ImflApp:
@@ -84,6 +86,30 @@ class ImflScreen(Screen[None]):
         if self._visit != self.imfl.visits:  # else only a dialog has closed
             self._visit = self.imfl.visits
             await self.resumed()
+
+    async def on_key(self, event: events.Key) -> None:
+        """Do what a key means here, in the order the keys were pressed.
+
+        Textual runs a binding only after its key has bubbled up to the app; a label key pressed
+        right after ``u`` would overtake it.
+        """
+        if not self.is_current:  # a dialog came up while the key was on its way
+            event.stop()
+            event.prevent_default()
+            return
+        if self.focused is not None:
+            return
+        if self._actions is None:
+            self._actions = {
+                key: active.binding.action
+                for key, active in self.active_bindings.items()
+                if active.node is self and active.enabled
+            }
+        action = self._actions.get(event.key)
+        if action is not None:
+            event.stop()
+            event.prevent_default()
+            await self.run_action(action)
 
     def _jobs_now(self, jobs: Jobs) -> None:
         if self.is_shown:

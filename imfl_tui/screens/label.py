@@ -114,6 +114,7 @@ class LabelScreen(ImflScreen):
         """Take the batch up where it is."""
         self._set_progress()
         await self._reload()
+        self.call_after_refresh(self._fetch_similar_if_shown)
         self.imfl.start_prefetch()
 
     def place(self) -> Line | str:
@@ -159,7 +160,7 @@ class LabelScreen(ImflScreen):
     async def on_key(self, event: events.Key) -> None:
         """A label's key labels; everything else is a binding."""
         label = self._by_key.get(event.character or event.key)
-        if label is not None and self._batch.current is not None:
+        if label is not None and self.is_current and self._batch.current is not None:
             event.stop()
             event.prevent_default()
             await self.action_give(label)

@@ -214,7 +214,7 @@ class ReviewScreen(ImflScreen):
     async def on_key(self, event: events.Key) -> None:
         """A label's key corrects."""
         label = self._by_key.get(event.character or event.key)
-        if label is not None and self._row is not None:
+        if label is not None and self.is_current and self._row is not None:
             event.stop()
             event.prevent_default()
             await self.action_give(label)

@@ -40,7 +40,7 @@ def rounds_lines(rounds: Sequence[RoundProgress], width: int) -> list[Line]:
     """
     cells = folded(rounds)
     if not cells or width < NARROWEST:
-        return [line(("no rounds planned", "dim"))]
+        return [line(("…", "dim"))]
     gap = 2
     fits = max((width + gap) // (NARROWEST + gap), 1)
     now = next((n for n, cell in enumerate(cells) if cell.state == "now"), len(cells) - 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -28,9 +29,10 @@ def set_up(terminal: Tmux, data: Path, *, human: str, llm: str, rounds: str) -> 
     terminal.keys("BTab", "Right", "Enter")
     terminal.wait("What may it cost?")
     for value in (human, llm, rounds):
-        terminal.keys("C-u")
+        terminal.keys(*["BSpace"] * 4)
         terminal.type(value)
         terminal.keys("Tab")
+        time.sleep(0.5)
     terminal.keys("Enter")
     terminal.wait("Ready?")
     screen = terminal.wait("probe")
