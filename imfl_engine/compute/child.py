@@ -1,6 +1,6 @@
 """The compute process: reads jobs from standard input, does them one by one, reports on fd 1.
 
-``python -m imfl_engine.compute.child``. A reader thread takes jobs and cancellations while the main
+Started by `process`. A reader thread takes jobs and cancellations while the main
 thread works; at the end of input the process ends at once, whatever it is doing, so it never
 outlives the application. Everything printed goes to the log.
 """

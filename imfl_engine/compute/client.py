@@ -56,7 +56,7 @@ __all__ = [
     "default_threads",
 ]
 
-CANCEL_SECONDS = 1.5
+CANCEL_SECONDS = 1.2
 MAX_STARTS = 2
 
 TrainingEvent = Progress | TrainingProgress | ValidationMeasured | ModelReady | Notice
@@ -104,10 +104,10 @@ class Compute:
         threads: int | None = None,
         log: Path | None = None,
     ) -> None:
-        self._work = work
+        self._work = work.absolute()
         self._device = device
         self._threads = threads or default_threads()
-        self._log = log or work / "compute.log"
+        self._log = log or self._work / "compute.log"
         self._child: ChildProcess | None = None
         self._reader: asyncio.Task[None] | None = None
         self._starting = asyncio.Lock()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,8 +37,12 @@ RECIPE = Recipe(
     head_learning_rate=1e-4,
     batch_size=16,
     minimum_steps=130,
-    maximum_epochs=10,
+    maximum_epochs=20,
 )
+FROZEN_RATE = 2.0
+"""With lower layers frozen the learning rate is this much higher: measured on FPB with three of six
+layers frozen, 200 labels gave .756 (all layers at 1e-4: .756; frozen at 1e-4: .740), mean of 2
+seeds, and 1,000 labels .806."""
 
 SAVERS: dict[Architecture, Callable[[Any, Any, CheckpointRecord, Path], None]] = {
     "probe": probe.save_probe,
@@ -117,10 +122,16 @@ def fit_encoder(job: Job, workshop: Workshop, spec: TrainingJob) -> tuple[Traine
     tokens = encode(tokenizer, spec.inputs, max_length=spec.max_length, task=spec.kind)
     job.check()
     rows = encoder.rows_by(model, tokens, workshop.device.torch_device)
+    recipe = RECIPE
     if spec.frozen_layers and isinstance(model, encoder.MeanClassifier):
         lower = FrozenLower(model, spec.frozen_layers, tokens, workshop.device)
         lower.fill(job)
         rows = lower.logits
+        recipe = replace(
+            RECIPE,
+            learning_rate=FROZEN_RATE * RECIPE.learning_rate,
+            head_learning_rate=FROZEN_RATE * RECIPE.head_learning_rate,
+        )
     options = spec.targets.shape[1] if spec.kind == "multiple-choice" else 0
 
     def logits(items: IndexArray) -> torch.Tensor:
@@ -130,7 +141,7 @@ def fit_encoder(job: Job, workshop: Workshop, spec: TrainingJob) -> tuple[Traine
         job,
         workshop.device,
         spec,
-        RECIPE,
+        recipe,
         parameters=parameters_of(model, freeze_words=spec.freeze_words),
         logits=logits,
         lengths=tokens.item_lengths,

@@ -15,7 +15,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-MODULE = "imfl_engine.compute.child"
+START = "import sys; sys.path.append({root!r}); from imfl_engine.compute.child import main; main()"
+"""What the child runs. The folder the application was started in is kept off its path (``-P``): a
+file of the person's that is called like a module must not be imported. Our own package comes last
+on the path, for where it is not installed."""
+
+PACKAGE_ROOT = str(Path(__file__).resolve().parents[2])
 LINE_LIMIT = 2**24
 LOG_LIMIT = 4 * 2**20
 TERMINATE_SECONDS = 1.0
@@ -34,8 +39,8 @@ class ChildProcess:
         """Start the process and return at once; it imports torch while the caller goes on."""
         with await asyncio.to_thread(_open_log, log) as stderr:
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", MODULE, "--device", device, "--threads", str(threads)),
-                *("--work", str(work)),
+                *(sys.executable, "-P", "-c", START.format(root=PACKAGE_ROOT)),
+                *("--device", device, "--threads", str(threads), "--work", str(work)),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=stderr,
@@ -130,13 +135,10 @@ def _environment(threads: int) -> dict[str, str]:
         # Waiting threads give up their core soon, which another program may need.
         "GOMP_SPINCOUNT": "20000",
     }
-    package_root = str(Path(__file__).resolve().parents[2])
-    paths = [package_root, *filter(None, [os.environ.get("PYTHONPATH")])]
     return {
         **settings,
         **os.environ,
         "TOKENIZERS_PARALLELISM": "false",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         "OMP_NUM_THREADS": str(threads),
-        "PYTHONPATH": os.pathsep.join(paths),
     }

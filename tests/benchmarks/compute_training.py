@@ -34,6 +34,8 @@ from imfl_engine.compute.wire import ModelInput, TrainingJob
 LEARNING_RATE = 1e-4
 BODY_PARAMETERS = 6 * (4 * 384 * 384 + 2 * 384 * 1536)
 
+clock = time.perf_counter
+
 
 def main() -> None:
     """Run and print a table."""
@@ -44,7 +46,11 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--cpu-time", action="store_true", help="for a machine that others use too")
     options = parser.parse_args()
+    if options.cpu_time:
+        global clock
+        clock = time.process_time
     lines = options.train.read_text(encoding="utf-8").splitlines()
     rows = [json.loads(line) for line in lines][: options.rows]
     labels = sorted({row["label"] for row in rows})
@@ -90,9 +96,9 @@ def our_seconds(
             learning_rate=LEARNING_RATE,
         )
         workshop.encoder("minilm")
-        start = time.perf_counter()
+        start = clock()
         finetune.fit_encoder(job, workshop, spec)
-        return time.perf_counter() - start
+        return clock() - start
 
 
 def trainer_seconds(
@@ -114,7 +120,7 @@ def trainer_seconds(
             disable_tqdm=True,
             use_cpu=device == "cpu",
         )
-        start = time.perf_counter()
+        start = clock()
         data = [
             {**tokenizer(row["text"], truncation=True, max_length=256), "label": label}
             for row, label in ((row, labels.index(row["label"])) for row in rows)
@@ -125,7 +131,7 @@ def trainer_seconds(
             train_dataset=data,
             data_collator=DataCollatorWithPadding(tokenizer),
         ).train()
-        return time.perf_counter() - start
+        return clock() - start
 
 
 def matmul_flops(workshop: Workshop) -> float:
@@ -135,12 +141,12 @@ def matmul_flops(workshop: Workshop) -> float:
     right = torch.randn(384, 1536, device=device, dtype=dtype)
     seconds = []
     for _ in range(30):
-        start = time.perf_counter()
+        start = clock()
         for _ in range(10):
             left @ right
         if device.type == "cuda":
             torch.cuda.synchronize()
-        seconds.append((time.perf_counter() - start) / 10)
+        seconds.append((clock() - start) / 10)
     return 2 * 1024 * 384 * 1536 / statistics.median(seconds)
 
 

