@@ -125,7 +125,9 @@ async def read_detail(context: LoopContext, item_id: int) -> ItemDetail:
     if not found:
         raise UsageError(f"There is no item {item_id}.", "See `imfl-tui next` for items.")
     item: Item = found[0]
-    reply: Reply | None = answers[0] if answers else None
+    # The label that is trained on, rather than a later measurement of the LLM on this item.
+    labelled = [one for one in answers if one.purpose is Purpose.ANNOTATE and one.label is not None]
+    reply: Reply | None = next(iter([*labelled, *answers]), None)
     model = _model_opinion(probabilities, items.labels_of(item, context.labels))
     annotated = reply is not None and reply.purpose is Purpose.ANNOTATE and reply.label is not None
     source = (
@@ -242,5 +244,5 @@ def _reason(selected: rounds.Selected, model: Opinion | None) -> str:
     if model is None or selected.role != "human" or "unsure" not in reason:
         return reason
     top = sorted(model.probabilities.items(), key=lambda pair: -pair[1])[:2]
-    doubt = ", ".join(f"{name} {value:.2f}".replace("0.", ".") for name, value in top)
+    doubt = ", ".join(f"{name} {f'{value:.2f}'.removeprefix('0')}" for name, value in top)
     return f"{reason}: {doubt}"

@@ -7,11 +7,11 @@ from typing import Any
 
 from imfl_engine.label_model.control import wilson
 from imfl_engine.loop.runner import Loop
-from imfl_engine.loop.steps import next_step
+from imfl_engine.loop.steps import LoopState, RoundSizes, next_step
 from imfl_engine.query.stopping import StopEvidence, advise
 from imfl_engine.store import items, labels, replies, reports, rounds, vectors
 from imfl_engine.store.database import Connection
-from imfl_engine.types import Interval, StepKind
+from imfl_engine.types import Interval, Step, StepKind
 from imfl_engine.views import BudgetUse, CurvePoint, LlmTrust, RoundProgress, Status
 
 
@@ -21,14 +21,13 @@ async def read_status(loop: Loop) -> Status:
     state = await loop.state()
     settings = context.settings
     facts = await context.database.read(lambda con: _facts(con, settings.embedder))
-    plan = loop.plan()
     step = next_step(state)
     money = facts.balance
     curve = _curve(facts)
     return Status(
         path=context.database.path,
         step=step,
-        rounds=_rounds(facts, plan, step.round, step.kind is StepKind.FINISHED),
+        rounds=_rounds(facts, _planned(loop, state), step),
         budget=BudgetUse(
             human_done=sum(count.human_labelled for count in facts.counts.values()),
             human_limit=settings.budget.human,
@@ -93,26 +92,39 @@ def _facts(con: Connection, embedder: str) -> _Facts:
     )
 
 
-def _rounds(
-    facts: _Facts, plan: tuple[Any, ...], current: int, finished: bool
-) -> tuple[RoundProgress, ...]:
+def _planned(loop: Loop, state: LoopState) -> dict[int, RoundSizes]:
+    """Return what the rounds buy by the plan, and the one after it where one may follow."""
+    plan = loop.plan()
+    sizes = dict(enumerate(plan, start=1))
+    if state.first_round == 0:
+        wanted = loop.context.settings.query.first_human
+        first = plan[0].human if wanted is None else min(wanted, plan[0].human)
+        sizes = {
+            0: RoundSizes(first, 0),
+            **sizes,
+            1: RoundSizes(plan[0].human - first, plan[0].llm),
+        }
+    if state.next_round > len(plan) and next_step(state).kind is StepKind.START:
+        sizes[state.next_round] = RoundSizes(state.next_human, state.next_llm)
+    return sizes
+
+
+def _rounds(facts: _Facts, planned: dict[int, RoundSizes], step: Step) -> tuple[RoundProgress, ...]:
     begun = {one.round: one for one in facts.opened}
-    first = 0 if not begun or 0 in begun else 1
     cells = []
-    for number in range(first, len(plan) + 1):
+    for number in sorted(planned.keys() | begun.keys()):
+        if number == 0 and begun and 0 not in begun:
+            continue
         counts = facts.counts.get(number)
         opened = begun.get(number)
         if opened is not None:
             human, llm = opened.human_planned, opened.llm_planned
-        elif number == 0:
-            human, llm = plan[0].human, 0
         else:
-            llm = plan[number - 1].llm
-            human = 0 if number == 1 and first == 0 else plan[number - 1].human
+            human, llm = planned[number].human, planned[number].llm
         evaluated = any(
             step.round == number and step.kind is StepKind.EVALUATE for step in facts.completed
         )
-        is_now = number == current and not finished and not evaluated
+        is_now = number == step.round and step.kind is not StepKind.FINISHED and not evaluated
         cells.append(
             RoundProgress(
                 number,

@@ -32,7 +32,8 @@ async def estimate_next_round(loop: Loop) -> CostEstimate:
     calls = open_llm or state.next_llm
     calibrating = 0
     if context.settings.annotator.calibrate and calls:
-        pending = await context.database.read(rounds.pending_calibration)
+        name = context.annotator.name
+        pending = await context.database.read(lambda con: rounds.pending_calibration(con, name))
         calibrating = len(pending) + human
     if context.settings.annotator.kind == "none" or calls == 0:
         return CostEstimate(0, 0, 0, 0, 0, 0.0, 0.0, minutes, True, "no LLM labels are asked for")

@@ -12,6 +12,7 @@ import uuid
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -267,8 +268,11 @@ class Project:
         seconds: float | None = None,
         origin: Origin = Origin.BATCH,
     ) -> LabelEvent:
-        """Give an item a label. Raises `UsageError` for a label its schema does not have."""
-        item = await self._item(item_id)
+        """Give an item a label. Raises `UsageError` for a label its schema does not have.
+
+        A test item is refused: it would be trained on.
+        """
+        item = await self._pool_item(item_id)
         allowed = items.labels_of(item, self._settings.task.label_names)
         if label not in allowed:
             shown = ", ".join(allowed[:10]) + (", …" if len(allowed) > 10 else "")
@@ -281,6 +285,7 @@ class Project:
         self, item_id: int, *, seconds: float | None = None, origin: Origin = Origin.BATCH
     ) -> LabelEvent:
         """Leave an item out of the batch; it costs no label and its place goes to a later round."""
+        await self._pool_item(item_id)
         return await self._record(item_id, Action.SKIP, seconds=seconds, origin=origin)
 
     async def flag(self, item_id: int, on: bool = True) -> LabelEvent:
@@ -292,11 +297,15 @@ class Project:
         return await self._record(item_id, Action.NOTE, comment=text)
 
     async def accept(self, item_id: int, *, seconds: float | None = None) -> LabelEvent:
-        """Keep the LLM's label after looking at it."""
+        """Keep the LLM's label after looking at it. Raises `UsageError` where there is none."""
+        item = await self._pool_item(item_id)
+        if not await self._database.read(lambda con: reports.has_llm_label(con, item_id)):
+            raise UsageError(f"'{item.key}' has no LLM label to accept.", "Label it instead.")
         return await self._record(item_id, Action.ACCEPT, seconds=seconds, origin=Origin.REVIEW)
 
     async def reject(self, item_id: int, *, seconds: float | None = None) -> LabelEvent:
         """Take an item out of the training set and the export."""
+        await self._pool_item(item_id)
         return await self._record(item_id, Action.REJECT, seconds=seconds, origin=Origin.REVIEW)
 
     async def accept_below(self, risk: float) -> int:
@@ -343,8 +352,11 @@ class Project:
     async def configure(self, path: str, value: Any) -> None:
         """Change one setting. Raises `SettingsError` for what would change the meaning of labels."""
         changed = replace_setting(self._settings, path, value)
-        frozen = next((name for name in FROZEN_SETTINGS if _covers(name, path)), None)
-        if frozen is not None:
+        frozen = any(
+            attrgetter(name)(changed) != attrgetter(name)(self._settings)
+            for name in FROZEN_SETTINGS
+        )
+        if frozen:
             events = await self.history(limit=1)
             opened = await self._database.read(rounds.opened)
             if events or opened:
@@ -423,6 +435,15 @@ class Project:
             raise UsageError(f"There is no item {item_id}.", "See `imfl-tui next` for items.")
         return found[0]
 
+    async def _pool_item(self, item_id: int) -> Item:
+        item = await self._item(item_id)
+        if item.split != "pool":
+            raise UsageError(
+                f"'{item.key}' is a test item, which nothing may be trained on.",
+                "Label items of the pool.",
+            )
+        return item
+
     async def _current_round(self) -> int:
         opened = await self._database.read(rounds.opened)
         return opened[-1].round if opened else 0
@@ -455,10 +476,6 @@ class Project:
             )
 
         return await self._database.write(write)
-
-
-def _covers(frozen: str, path: str) -> bool:
-    return path == frozen or path.startswith(frozen + ".")
 
 
 async def _import(

@@ -76,8 +76,8 @@ class Query(_Model):
     strategy: QueryName = "eeq"
     uncertainty: UncertaintyName = "least-confidence"
     schedule: ScheduleName = "variable"
-    human_per_round: tuple[NotNegative, ...] | None = None
-    """An explicit schedule; overrides ``schedule`` and ``budget.rounds``."""
+    human_per_round: Annotated[tuple[NotNegative, ...], Field(min_length=1)] | None = None
+    """An explicit schedule; overrides ``schedule`` and ``budget.rounds``. Sums to the budget."""
     sub_sample: Positive | None = None
     """Size of each round's sub-sample of the pool; None means ten times the round's labels."""
     candidate_factor: Positive = 12
@@ -167,6 +167,16 @@ class Settings(_Model):
     training: Training = Training()
     embedder: str = "minilm"
     seed: int = 0
+
+    @model_validator(mode="after")
+    def _explicit_schedule_sums_to_the_budget(self) -> Settings:
+        explicit = self.query.human_per_round
+        if explicit is not None and sum(explicit) != self.budget.human:
+            raise ValueError(
+                f"query.human_per_round sums to {sum(explicit)}, but budget.human is "
+                f"{self.budget.human}; set query.human_per_round to null to change the budget"
+            )
+        return self
 
 
 def parse_settings(values: dict[str, Any]) -> Settings:

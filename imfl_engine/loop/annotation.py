@@ -10,7 +10,7 @@ from imfl_engine.annotate.retrieval import retrieve
 from imfl_engine.errors import AnnotatorError, BudgetReached
 from imfl_engine.events import Annotated, Event, Notice
 from imfl_engine.loop.context import LoopContext
-from imfl_engine.store import labels, rounds
+from imfl_engine.store import labels, rounds, vectors
 from imfl_engine.store.replies import DuckReplyStore
 from imfl_engine.types import AnnotationRequest, Demonstration, Purpose
 
@@ -25,7 +25,8 @@ async def build_requests(context: LoopContext, round: int) -> list[AnnotationReq
     calibrating: list[int] = []
     control: set[int] = set()
     if context.settings.annotator.calibrate:
-        calibrating = await context.database.read(rounds.pending_calibration)
+        name = context.annotator.name
+        calibrating = await context.database.read(lambda con: rounds.pending_calibration(con, name))
         control = await context.database.read(rounds.control_ids)
     ordered = [
         *((item_id, Purpose.CALIBRATE) for item_id in calibrating if item_id in control),
@@ -43,8 +44,16 @@ async def build_requests(context: LoopContext, round: int) -> list[AnnotationReq
 async def demonstrations_for(
     context: LoopContext, item_ids: Sequence[int]
 ) -> list[tuple[Demonstration, ...]]:
-    """Retrieve each item's demonstrations; all items and human labels must have vectors."""
-    human = await context.database.read(labels.human_labels)
+    """Retrieve each item's demonstrations; the items must have vectors."""
+    embedder = context.settings.embedder
+    human, lacking = await context.database.read(
+        lambda con: (
+            known := labels.human_labels(con),
+            vectors.missing(con, embedder, list(known)),
+        )
+    )
+    for item_id in lacking:  # labelled by the person since the step embedded
+        del human[item_id]
     retrieval = context.settings.retrieval
     shots = context.annotator.shots
     if not human or not item_ids:

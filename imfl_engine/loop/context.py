@@ -76,6 +76,14 @@ class LoopContext:
                 return step.round, folder
         return None
 
+    async def lost_model(self) -> int | None:
+        """Return the newest trained round when its model is no longer on disk."""
+        done = await self.database.read(lambda con: rounds.completed(con, kind=StepKind.TRAIN))
+        trained = [step.round for step in done if step.details.get("examples")]
+        if not trained or self.model_folder(trained[-1]).is_dir():
+            return None
+        return trained[-1]
+
     async def class_names(self) -> tuple[str, ...]:
         """Return the classes of the target: the labels, or letters up to the most options."""
         if self.settings.task.kind == "classification":

@@ -127,8 +127,12 @@ async def measured(context: LoopContext, round: int) -> Evaluation | None:
 
 
 async def _agreement(context: LoopContext, round: int) -> float | None:
-    """Return Cohen's kappa of this model and the one before it on the stop set."""
-    stop_set = await context.database.read(lambda con: rounds.sub_sample(con, STOP_SET_ROUND))
+    """Return Cohen's kappa of this model and the one before it on the unlabelled stop set."""
+    drawn, taken = await context.database.read(
+        lambda con: (rounds.sub_sample(con, STOP_SET_ROUND), rounds.taken(con))
+    )
+    # Models that were trained on an item agree about it.
+    stop_set = [item_id for item_id in drawn if item_id not in taken]
     now = await context.database.read(lambda con: vectors.predictions(con, round, stop_set))
     before = await context.database.read(
         lambda con: vectors.predictions_before(con, round, stop_set)

@@ -7,12 +7,12 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from imfl_engine.events import Event, StepFinished, StepStarted
+from imfl_engine.events import Event, Notice, StepFinished, StepStarted
 from imfl_engine.loop import annotation, evaluation, labelling, sampling, training
 from imfl_engine.loop.context import LoopContext
 from imfl_engine.loop.steps import LoopState, RoundSizes, next_step, sizes_of_round
 from imfl_engine.query import plan_rounds
-from imfl_engine.store import labels, replies, rounds
+from imfl_engine.store import items, labels, replies, rounds
 from imfl_engine.types import Step, StepKind
 
 
@@ -34,6 +34,8 @@ class Loop:
             labelled,
             money,
             minutes,
+            pool,
+            newest_decision,
         ) = await self.context.database.read(
             lambda con: (
                 rounds.opened(con),
@@ -43,6 +45,8 @@ class Loop:
                 rounds.labelled_in_all(con),
                 replies.balance(con).committed,
                 labels.minutes_spent(con),
+                items.count(con, "pool"),
+                labels.newest_decision(con),
             )
         )
         plan = self.plan()
@@ -53,13 +57,21 @@ class Loop:
         stopped_at = [float(step.details.get("stopped_at_usd", -1.0)) for step in completed]
         budget = settings.budget
         money_spent_up = budget.money_usd is not None and (
-            money >= budget.money_usd or max(stopped_at, default=-1.0) >= budget.money_usd
+            (money >= budget.money_usd and money > 0)
+            or max(stopped_at, default=-1.0) >= budget.money_usd
         )
         minutes_spent_up = budget.minutes is not None and minutes >= budget.minutes
         following = upcoming = first_round if newest is None else newest + 1
         sizes = RoundSizes(0, 0)
+        now = counts.get(newest) if newest is not None else None
+        done = {step.kind: step for step in completed if step.round == newest}
+        more = _was_raised(done.get(StepKind.START), self.limits(pool))
+        if StepKind.TRAIN in done and await self.context.lost_model() == newest:
+            del done[StepKind.TRAIN]
+            done.pop(StepKind.EVALUATE, None)
+        trained = done.get(StepKind.TRAIN)
         # A round with nothing to buy (round 1 without an LLM, after the first batch) is passed over.
-        for upcoming in range(following, len(plan) + 1):
+        for upcoming in range(following, max(len(plan), following if more else 0) + 1):
             sizes = sizes_of_round(
                 upcoming,
                 plan,
@@ -71,16 +83,17 @@ class Loop:
             )
             if sizes != RoundSizes(0, 0):
                 break
-        now = counts.get(newest) if newest is not None else None
+        # Without an annotator, what the round still wanted from it is given up.
+        asks_llm = now is not None and settings.annotator.kind != "none"
         return LoopState(
             first_round=first_round,
             last_round=len(plan),
             round=newest,
-            completed=frozenset(step.kind for step in completed if step.round == newest),
+            completed=frozenset(done),
             human=now.human if now else 0,
             human_closed=now.human_closed if now else 0,
-            llm=now.llm if now else 0,
-            llm_closed=now.llm_closed if now else 0,
+            llm=now.llm if now and asks_llm else 0,
+            llm_closed=now.llm_closed if now and asks_llm else 0,
             next_round=upcoming,
             next_human=sizes.human,
             next_llm=sizes.llm,
@@ -88,7 +101,24 @@ class Loop:
             labelled=labelled,
             money_spent_up=money_spent_up,
             minutes_spent_up=minutes_spent_up,
+            more=more,
+            outdated=trained is not None
+            and newest_decision > trained.details.get("newest_decision", newest_decision),
         )
+
+    def limits(self, pool: int) -> dict[str, float | None]:
+        """Return what bounds the rounds, None meaning no limit; ``pool`` is its number of items.
+
+        Every round notes these when it begins: a person who raises one later wants to go on.
+        """
+        budget = self.context.settings.budget
+        return {
+            "human": budget.human,
+            "llm": sum(sizes.llm for sizes in self.plan()),
+            "money": budget.money_usd,
+            "minutes": budget.minutes,
+            "pool": pool,
+        }
 
     def plan(self) -> tuple[RoundSizes, ...]:
         """Return what each round buys in all; no LLM labels without an annotator."""
@@ -140,7 +170,7 @@ class Loop:
             async for event in events:
                 yield event
         sizes = RoundSizes(state.next_human, state.next_llm)
-        if state.round < state.last_round and sizes != RoundSizes(0, 0):
+        if sizes != RoundSizes(0, 0):
             ids = await sampling.upcoming_sample(self.context, state.next_round, sizes)
             async with aclosing(self.context.embed(ids)) as events:
                 async for event in events:
@@ -151,7 +181,9 @@ class Loop:
         started = time.monotonic()
         match step.kind:
             case StepKind.START:
-                await sampling.start(context, round_, RoundSizes(state.next_human, state.next_llm))
+                pool = await context.database.read(lambda con: items.count(con, "pool"))
+                sizes = RoundSizes(state.next_human, state.next_llm)
+                await sampling.start(context, round_, sizes, self.limits(pool))
                 return
             case StepKind.SELECT:
                 await sampling.select(context, round_)
@@ -162,7 +194,7 @@ class Loop:
             case StepKind.EMBED:
                 events = context.embed(await self._ids_of_round(round_))
             case StepKind.SCORE:
-                events = sampling.score(context, round_)
+                events = self._score(round_)
             case StepKind.ANNOTATE:
                 events = self._annotate(round_)
             case StepKind.TRAIN:
@@ -180,6 +212,16 @@ class Loop:
                 lambda con: rounds.complete(con, round_, step.kind, seconds)
             )
 
+    async def _score(self, round: int) -> AsyncGenerator[Event, None]:
+        lost = await self.context.lost_model()
+        if lost is not None:
+            async with aclosing(self._train(lost)) as events:
+                async for event in events:
+                    yield event
+        async with aclosing(sampling.score(self.context, round)) as events:
+            async for event in events:
+                yield event
+
     async def _annotate(self, round: int) -> AsyncGenerator[Event, None]:
         started = time.monotonic()
         # Corrections made in review are demonstrations too, and may lack a vector.
@@ -195,6 +237,12 @@ class Loop:
         )
 
     async def _train(self, round: int) -> AsyncGenerator[Event, None]:
+        if await self.context.lost_model() == round:
+            yield Notice(
+                "warning",
+                f"The model of round {round} is gone from {self.context.files}; "
+                "it is trained again.",
+            )
         async for event in self.context.embed(await self._labelled_ids()):
             yield event
         async with aclosing(training.train(self.context, round)) as events:
@@ -213,3 +261,15 @@ class Loop:
 
     async def _labelled_ids(self) -> list[int]:
         return await self.context.database.read(rounds.labelled_ids)
+
+
+def _was_raised(started: rounds.CompletedStep | None, limits: dict[str, float | None]) -> bool:
+    """Whether a limit is higher now than when the newest round began."""
+    if started is None:
+        return False
+    for name, now in limits.items():
+        # A round of an older version noted no limits.
+        before = started.details.get(name, now)
+        if before is not None and (now is None or now > before):
+            return True
+    return False

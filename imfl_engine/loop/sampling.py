@@ -13,7 +13,7 @@ from imfl_engine.compute.wire import ProbabilityChunk
 from imfl_engine.events import Event, Progress
 from imfl_engine.loop.context import LoopContext, model_input
 from imfl_engine.loop.steps import RoundSizes
-from imfl_engine.store import items, rounds, vectors
+from imfl_engine.store import items, labels, rounds, vectors
 from imfl_engine.store.database import Connection
 from imfl_engine.types import StepKind
 
@@ -39,8 +39,10 @@ def sub_sample_size(context: LoopContext, round: int, sizes: RoundSizes) -> int:
     return context.settings.query.sub_sample or SAMPLE_FACTOR * (sizes.human + sizes.llm)
 
 
-async def start(context: LoopContext, round: int, sizes: RoundSizes) -> None:
-    """Open the round and draw its sub-sample of the pool."""
+async def start(
+    context: LoopContext, round: int, sizes: RoundSizes, limits: dict[str, float | None]
+) -> None:
+    """Open the round, draw its sub-sample of the pool and note the limits it began under."""
     size = sub_sample_size(context, round, sizes)
     salt = f"{context.settings.seed}:{round}"
     drawn = await context.database.read(lambda con: items.draw_sub_sample(con, size, salt=salt))
@@ -57,7 +59,7 @@ async def start(context: LoopContext, round: int, sizes: RoundSizes) -> None:
         rounds.open_round(con, rounds.OpenedRound(round, sizes.human, sizes.llm), drawn)
         if stop_set:
             rounds.add_sub_sample(con, STOP_SET_ROUND, stop_set)
-        rounds.complete(con, round, StepKind.START)
+        rounds.complete(con, round, StepKind.START, details=limits)
 
     await context.database.write(save)
 
@@ -120,15 +122,7 @@ async def select(context: LoopContext, round: int) -> None:
 
 def _first_batch(context: LoopContext, sample: list[int]) -> list[rounds.Selected]:
     settings = context.settings
-    control = set(
-        query.choose_control(
-            np.asarray(sample, dtype=np.int64),
-            total_human=settings.budget.human,
-            share=settings.query.control_share,
-            minimum=min(settings.query.control_minimum, settings.budget.human // CONTROL_DIVISOR),
-            seed=settings.seed,
-        ).tolist()
-    )
+    control = _draw_control(context, sample)
     order = np.random.default_rng([settings.seed, 0]).permutation(np.asarray(sorted(sample)))
     return [
         rounds.Selected(
@@ -136,6 +130,18 @@ def _first_batch(context: LoopContext, sample: list[int]) -> list[rounds.Selecte
         )
         for rank, item_id in enumerate(order)
     ]
+
+
+def _draw_control(context: LoopContext, ids: list[int]) -> set[int]:
+    settings = context.settings
+    drawn = query.choose_control(
+        np.asarray(ids, dtype=np.int64),
+        total_human=settings.budget.human,
+        share=settings.query.control_share,
+        minimum=min(settings.query.control_minimum, settings.budget.human // CONTROL_DIVISOR),
+        seed=settings.seed,
+    )
+    return set(drawn.tolist())
 
 
 async def _query(
@@ -166,6 +172,16 @@ async def _query(
         uncertainty=settings.query.uncertainty,
         candidate_factor=settings.query.candidate_factor,
     )
+    # Without a first batch, or with one that was skipped, a later random batch gives the control
+    # slice: what a model has chosen never does.
+    control: set[int] = set()
+    strategy = settings.query.strategy
+    if strategy == "random" or (probabilities is None and strategy != "diverse"):
+        counted = await context.database.read(
+            lambda con: rounds.control_ids(con) & labels.human_labels(con).keys()
+        )
+        if not counted:
+            control = _draw_control(context, selection.human.tolist())
     chosen = [
         rounds.Selected(round, item_id, "human", rank, False, None, "the LLM could not label it")
         for rank, item_id in enumerate(unanswerable)
@@ -180,7 +196,7 @@ async def _query(
                     key,
                     role,
                     rank,
-                    False,
+                    key in control,
                     selection.scores.get(key),
                     selection.reasons.get(key, ""),
                 )

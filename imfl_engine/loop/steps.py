@@ -19,7 +19,9 @@ class LoopState:
 
     ``round`` is the newest round that has begun, None before the first. ``completed`` are its
     finished steps. Counts are items; a *closed* one needs nothing more. ``next_round`` is the next
-    one that has something to buy, ``next_human`` and ``next_llm`` what.
+    one that has something to buy, ``next_human`` and ``next_llm`` what. ``more``: a limit was
+    raised or items came in after the newest round began, so rounds beyond the plan may follow.
+    ``outdated``: the person has decided something that the newest model was not trained on.
     """
 
     first_round: int
@@ -37,6 +39,8 @@ class LoopState:
     labelled: int = 0
     money_spent_up: bool = False
     minutes_spent_up: bool = False
+    more: bool = False
+    outdated: bool = False
 
 
 def next_step(state: LoopState) -> Step:
@@ -44,7 +48,8 @@ def next_step(state: LoopState) -> Step:
 
     A round is START, EMBED, SCORE, SELECT, LABEL, ANNOTATE, TRAIN, EVALUATE. Round 0 is the first
     random batch: it has no model to ask and needs no sub-sample, so the person begins at once and
-    embedding follows the labels.
+    embedding follows the labels. When the last round is over, corrections made since its training
+    are trained on once more.
     """
     if state.round is None:
         return _begin(state, max(state.first_round, state.next_round))
@@ -65,22 +70,28 @@ def next_step(state: LoopState) -> Step:
 
 
 def _begin(state: LoopState, round: int) -> Step:
+    reason = _why_over(state, round)
+    if not reason:
+        return Step(StepKind.START, round, 0, state.next_human + state.next_llm)
     over = state.round or 0
-    if round > state.last_round:
-        reason = "all rounds are done"
-        if state.money_spent_up:
-            reason = "the money budget is reached"
-        return Step(StepKind.FINISHED, over, reason=reason)
+    if state.outdated:
+        return Step(StepKind.TRAIN, over)
+    return Step(StepKind.FINISHED, over, reason=reason)
+
+
+def _why_over(state: LoopState, round: int) -> str:
+    """Return why ``round`` cannot begin, or an empty text."""
+    if round > state.last_round and not state.more:
+        return "the money budget is reached" if state.money_spent_up else "all rounds are done"
     if state.unlabelled == 0:
-        return Step(StepKind.FINISHED, over, reason="every item of the pool is labelled")
+        return "every item of the pool is labelled"
     if state.next_human == 0 and state.next_llm == 0:
-        reason = "the label budget is spent"
         if state.money_spent_up:
-            reason = "the money budget is reached"
-        elif state.minutes_spent_up:
-            reason = "the time budget is reached"
-        return Step(StepKind.FINISHED, over, reason=reason)
-    return Step(StepKind.START, round, 0, state.next_human + state.next_llm)
+            return "the money budget is reached"
+        return (
+            "the time budget is reached" if state.minutes_spent_up else "the label budget is spent"
+        )
+    return ""
 
 
 def _order(round: int) -> tuple[StepKind, ...]:
@@ -128,7 +139,7 @@ def sizes_of_round(
     ``plan[r - 1]`` belongs to round r. Round 0 takes ``first_human`` of round 1's human share (all
     of it by default). What earlier rounds left undone (skipped items, unusable replies) is made up
     for, and a changed budget takes effect in the next round, because sizes are counted from the
-    cumulative plan.
+    cumulative plan. A round beyond the plan buys all that is left.
     """
     first = plan[0].human if first_human is None else min(first_human, plan[0].human)
     if round == 0:

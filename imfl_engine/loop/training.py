@@ -30,29 +30,42 @@ class Gathered:
 
     evidence: Evidence
     classes: tuple[str, ...]
+    newest_decision: int
+    """The last event of the person that is in it."""
 
 
 async def gather(context: LoopContext) -> Gathered:
     """Read every label so far into the label model's arrays; embeddings must be there."""
     classes = await context.class_names()
     index = {name: position for position, name in enumerate(classes)}
-    human, annotated, calibrated, actions, control = await context.database.read(
+    (
+        human,
+        annotated,
+        calibrated,
+        actions,
+        control,
+        newest_decision,
+        lacking,
+    ) = await context.database.read(
         lambda con: (
             labels.human_labels(con),
             replies.latest(con, Purpose.ANNOTATE),
             replies.latest(con, Purpose.CALIBRATE),
             labels.decided_actions(con),
             rounds.control_ids(con),
+            labels.newest_decision(con),
+            set(vectors.missing(con, context.settings.embedder, rounds.labelled_ids(con))),
         )
     )
+    # An item that was measured again, by another annotator, counts with that measurement.
+    measured = {item_id: reply for item_id, reply in calibrated.items() if item_id in human}
     llm = {
         item_id: reply
-        for item_id, reply in (calibrated | annotated).items()
-        if reply.label in index
-        and (item_id in human or item_id in annotated)
-        and actions.get(item_id) not in _LEFT_OUT
+        for item_id, reply in (annotated | measured).items()
+        if reply.label in index and actions.get(item_id) not in _LEFT_OUT
     }
-    ids = sorted(human.keys() | llm.keys())
+    # What the person labelled while the step embeds has to wait for the next round.
+    ids = sorted((human.keys() | llm.keys()) - lacking)
     count = len(ids)
     log_probabilities = np.full((count, len(classes)), np.nan)
     for row, item_id in enumerate(ids):
@@ -74,7 +87,7 @@ async def gather(context: LoopContext) -> Gathered:
         confirmed=np.asarray([actions.get(i) in _REVIEWED for i in ids], dtype=bool),
         option_counts=await _option_counts(context, ids),
     )
-    return Gathered(evidence, classes)
+    return Gathered(evidence, classes, newest_decision)
 
 
 async def _earlier_predictions(
@@ -93,7 +106,9 @@ async def _earlier_predictions(
             partial(vectors.predictions_before, round=round_, ids=members)
         )
         for item_id, probabilities in found.items():
-            matrix[row_of[item_id]] = probabilities
+            row = matrix[row_of[item_id]]
+            row[:] = 0.0  # an item imported since may have more options than any had then
+            row[: len(probabilities)] = probabilities
     return matrix if np.isfinite(matrix).any() else None
 
 
@@ -228,6 +243,7 @@ async def _complete(
     fitted: LabelModel | None,
 ) -> None:
     details = details | summary(gathered, fitted)
+    details["newest_decision"] = gathered.newest_decision
 
     def save(con: Connection) -> None:
         if fitted is not None:

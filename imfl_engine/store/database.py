@@ -172,6 +172,10 @@ class Database:
                     last = True
                     break
                 group.append(job)
+            for _, future in group:
+                # From here on nobody can cancel it, so its result can always be set. What was
+                # cancelled while it waited is written all the same: it may have been paid for.
+                future.set_running_or_notify_cancel()
             self._commit_group(group)
             if last:
                 return
@@ -182,7 +186,9 @@ class Database:
                 results = [work(self._connection) for work, _ in group]
         except BaseException as error:
             if len(group) == 1:
-                group[0][1].set_exception(error)
+                future = group[0][1]
+                if not future.cancelled():
+                    future.set_exception(error)
             else:
                 for job in group:
                     self._commit_group([job])

@@ -45,8 +45,9 @@ def finish_import(con: Connection, labels: Sequence[str]) -> dict[str, Any]:
 
     Empty texts are left out. A pool item whose content is in the project already, in either split,
     is left out too, so that no test item is ever trained on; test items are all kept unless the
-    test set has them already. A key that occurs twice gets a suffix. Gold labels outside ``labels``
-    (when not empty) are dropped from the item and counted by value.
+    test set has them already. A key that occurs twice, here or in an earlier import, gets the
+    item's number as a suffix. Gold labels outside ``labels`` (when not empty) are dropped from the
+    item and counted by value.
     """
     con.execute(
         "CREATE OR REPLACE TEMP TABLE staged AS SELECT n, key, split, content_hash "
@@ -67,11 +68,12 @@ def finish_import(con: Connection, labels: Sequence[str]) -> dict[str, Any]:
                     AND NOT EXISTS (FROM staged s WHERE s.content_hash = c.content_hash AND s.split = 'test')
                 END
         )
-        SELECT n, content_hash, split,
+        SELECT n, item_id, content_hash, split,
             CASE WHEN row_number() OVER (PARTITION BY key ORDER BY n) > 1
-                    OR EXISTS (FROM items i WHERE i.key = fresh.key)
-                THEN key || '#' || n ELSE key END AS key
-        FROM fresh
+                    OR EXISTS (FROM items i WHERE i.key = numbered.key)
+                THEN key || '#' || item_id ELSE key END AS key
+        FROM (SELECT *, (SELECT coalesce(max(item_id), 0) FROM items)
+            + row_number() OVER (ORDER BY n) AS item_id FROM fresh) numbered
         """
     )
     counts = con.execute(
@@ -96,8 +98,7 @@ def finish_import(con: Connection, labels: Sequence[str]) -> dict[str, Any]:
     con.execute(
         f"""
         INSERT INTO items
-        SELECT (SELECT coalesce(max(item_id), 0) FROM items) + row_number() OVER (ORDER BY n),
-            c.key, i.text, i.context, nullif(i.options, []), {keep_gold}, i.split, i.meta,
+        SELECT c.item_id, c.key, i.text, i.context, nullif(i.options, []), {keep_gold}, i.split, i.meta,
             c.content_hash, md5_number_lower(c.key)
         FROM incoming i JOIN chosen c USING (n) ORDER BY n
         """,
@@ -148,20 +149,20 @@ def by_key(con: Connection, key: str) -> Item | None:
 
 
 def find_by_key(con: Connection, keys: Sequence[str]) -> dict[str, int]:
-    """Return the item ids of ``keys``; unknown keys are left out."""
+    """Return the ids of the pool items called ``keys``; unknown keys are left out."""
     rows = con.execute(
         "SELECT key, min(item_id) FROM items WHERE key IN (SELECT unnest(?::VARCHAR[])) "
-        "GROUP BY key ORDER BY key",
+        "AND split = 'pool' GROUP BY key ORDER BY key",
         [list(keys)],
     ).fetchall()
     return {row[0]: int(row[1]) for row in rows}
 
 
 def find_by_content(con: Connection, hashes: Sequence[str]) -> dict[str, int]:
-    """Return the item ids of content hashes; unknown ones are left out."""
+    """Return the ids of the pool items with these content hashes; unknown ones are left out."""
     rows = con.execute(
-        "SELECT content_hash, min(item_id) FROM items "
-        "WHERE content_hash IN (SELECT unnest(?::VARCHAR[])) GROUP BY content_hash ORDER BY 1",
+        "SELECT content_hash, min(item_id) FROM items WHERE split = 'pool' "
+        "AND content_hash IN (SELECT unnest(?::VARCHAR[])) GROUP BY content_hash ORDER BY 1",
         [list(hashes)],
     ).fetchall()
     return {row[0]: int(row[1]) for row in rows}

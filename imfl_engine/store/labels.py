@@ -117,6 +117,15 @@ def decided_actions(con: Connection) -> dict[int, str]:
     return {item_id: action for item_id, action in rows}
 
 
+def newest_decision(con: Connection) -> int:
+    """Return the id of the newest event that changed a decision, undoing included; 0 before any."""
+    row = con.execute(
+        "SELECT coalesce(max(event_id), 0) FROM label_events "
+        "WHERE action NOT IN ('flag', 'unflag', 'note')"
+    ).fetchone()
+    return int(row[0]) if row else 0
+
+
 def flagged_ids(con: Connection) -> set[int]:
     """Return the ids of the flagged items."""
     return {row[0] for row in con.execute("SELECT item_id FROM flagged_items").fetchall()}
@@ -139,8 +148,13 @@ def median_seconds(con: Connection, *, last: int = 100) -> float | None:
 
 
 def minutes_spent(con: Connection) -> float:
-    """Return the person's time in minutes, undone work included: the minutes are gone."""
-    row = con.execute("SELECT coalesce(sum(seconds), 0) / 60 FROM label_events").fetchone()
+    """Return the person's time in minutes, undone work included: the minutes are gone.
+
+    Imported labels were made elsewhere, in time that nobody set a budget for.
+    """
+    row = con.execute(
+        "SELECT coalesce(sum(seconds), 0) / 60 FROM label_events WHERE origin <> 'import'"
+    ).fetchone()
     return float(row[0]) if row else 0.0
 
 

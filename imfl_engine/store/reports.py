@@ -91,6 +91,16 @@ def unreviewed_below(con: Connection, risk: float) -> list[int]:
     return [row[0] for row in rows]
 
 
+def has_llm_label(con: Connection, item_id: int) -> bool:
+    """Whether the LLM has labelled an item for the training set."""
+    row = con.execute(
+        "SELECT count(*) FROM latest_replies "
+        "WHERE item_id = ? AND purpose = 'annotate' AND label IS NOT NULL",
+        [item_id],
+    ).fetchone()
+    return bool(row and row[0])
+
+
 def risk_of(con: Connection, item_id: int) -> float | None:
     """Return the newest label model's risk of an item's LLM label."""
     row = con.execute(
@@ -184,7 +194,8 @@ def export_rows(
             SELECT item_id, probabilities FROM predictions WHERE round = ?
         ), llm AS (
             SELECT * FROM latest_replies WHERE label IS NOT NULL
-            QUALIFY row_number() OVER (PARTITION BY item_id ORDER BY reply_id DESC) = 1
+            QUALIFY row_number() OVER (
+                PARTITION BY item_id ORDER BY purpose = 'annotate' DESC, reply_id DESC) = 1
         ), shown AS (
             SELECT d.item_id, list(k.key ORDER BY place) AS keys
             FROM (SELECT item_id, unnest(demonstration_ids) AS shown_id,

@@ -158,7 +158,17 @@ def complete(
     seconds: float = 0.0,
     details: dict[str, Any] | None = None,
 ) -> None:
-    """Record that a step of a round is complete."""
+    """Record that a step of a round is complete, in place of an earlier time it was done.
+
+    A round that is trained again has to be evaluated again, if it is still the newest one.
+    """
+    undone = [kind]
+    if kind is StepKind.TRAIN and round == newest_round(con):
+        undone.append(StepKind.EVALUATE)
+    con.execute(
+        "DELETE FROM steps WHERE round = ? AND kind IN (SELECT unnest(?::VARCHAR[]))",
+        [round, undone],
+    )
     con.execute(
         "INSERT INTO steps (round, kind, seconds, details) VALUES (?, ?, ?, ?)",
         [round, kind, seconds, json.dumps(details or {})],
@@ -274,18 +284,19 @@ def control_ids(con: Connection) -> set[int]:
     return {row[0] for row in rows}
 
 
-def pending_calibration(con: Connection) -> list[int]:
-    """Return the human-labelled items the LLM has not been measured on, in the order of ids.
+def pending_calibration(con: Connection, annotator: str) -> list[int]:
+    """Return the human-labelled items ``annotator`` has not been measured on, in the order of ids.
 
-    An item the LLM labelled before the human corrected it has been measured already.
+    An item it labelled before the human corrected it has been measured already.
     """
     rows = con.execute(
         """
         SELECT h.item_id FROM human_labels h
         WHERE h.item_id NOT IN (SELECT item_id FROM latest_replies
-            WHERE status IN ('ok', 'repaired', 'invalid', 'refused'))
+            WHERE annotator = ? AND status IN ('ok', 'repaired', 'invalid', 'refused'))
         ORDER BY h.item_id
-        """
+        """,
+        [annotator],
     ).fetchall()
     return [row[0] for row in rows]
 

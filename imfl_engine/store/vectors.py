@@ -26,9 +26,15 @@ def _list_column(matrix: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> p
 
 
 def _matrix(column: pa.ChunkedArray, rows: int) -> FloatArray:
+    """Return the lists as rows, shorter ones filled with zeros: options differ between items."""
     array = column.combine_chunks()
-    values = array.flatten().to_numpy(zero_copy_only=False)
-    return np.asarray(values, dtype=np.float32).reshape(rows, -1)
+    values = np.asarray(array.flatten().to_numpy(zero_copy_only=False), dtype=np.float32)
+    widths = array.value_lengths().to_numpy(zero_copy_only=False)
+    if (widths == widths[0]).all():
+        return values.reshape(rows, -1)
+    matrix = np.zeros((rows, int(widths.max())), dtype=np.float32)
+    matrix[np.arange(matrix.shape[1]) < widths[:, None]] = values
+    return matrix
 
 
 def missing(con: Connection, embedder: str, ids: Sequence[int]) -> list[int]:
@@ -130,6 +136,15 @@ def predictions_before(con: Connection, round: int, ids: Sequence[int]) -> dict[
         return {}
     matrix = _matrix(table["probabilities"], table.num_rows)
     return dict(zip(table["item_id"].to_pylist(), matrix, strict=True))
+
+
+def newest_round(con: Connection) -> int | None:
+    """Return the newest round whose model has been evaluated and has scored something."""
+    row = con.execute(
+        "SELECT max(round) FROM predictions "
+        "WHERE round IN (SELECT round FROM steps WHERE kind = 'evaluate')"
+    ).fetchone()
+    return row[0] if row else None
 
 
 def newest_prediction(con: Connection, item_id: int) -> list[float] | None:

@@ -110,7 +110,7 @@ async def test_without_a_test_set_the_control_slice_measures_an_unseen_sample(ma
     status = await project.status()
     assert status.curve[-1].scope == "control"
     assert status.curve[-1].accuracy.n == 8
-    assert sum(isinstance(event, ModelReady) for event in events) == 2
+    assert sum(isinstance(event, ModelReady) for event in events) == 3
 
 
 async def test_skipped_items_cost_nothing_and_are_made_up_for(make) -> None:

@@ -1,0 +1,180 @@
+"""What a person may do to a project that a straight run never does."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imfl_engine.data.guess import Columns
+from imfl_engine.data.reading import open_source
+from imfl_engine.errors import SettingsError, UsageError
+from imfl_engine.events import Annotated, Notice, StepFinished
+from imfl_engine.project import files_folder
+from imfl_engine.settings import parse_settings
+from imfl_engine.types import Origin, StepKind
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+SMALL = {"human": 9, "llm": 6, "rounds": 1}
+BY_HAND: dict[str, Any] = {
+    "annotator": {"spec": "none"},
+    "budget": {"human": 9, "llm": 0, "rounds": 1},
+}
+
+
+async def drain(events: Any) -> list[Any]:
+    return [event async for event in events]
+
+
+def steps(events: list[Any]) -> list[tuple[int, StepKind]]:
+    return [(e.step.round, e.step.kind) for e in events if isinstance(e, StepFinished)]
+
+
+async def test_a_budget_raised_after_the_last_round_opens_another_one(make) -> None:
+    project = await make(budget=SMALL)
+    await drain(project.advance(gold=True))
+    assert (await project.status()).step.kind is StepKind.FINISHED
+
+    await project.configure("budget.human", 12)
+    status = await project.status()
+    assert (status.step.kind, status.step.round, status.step.total) == (StepKind.START, 2, 3)
+    assert (status.rounds[-1].round, status.rounds[-1].human_planned) == (2, 3)
+    await drain(project.advance(gold=True))
+    status = await project.status()
+    assert status.step.kind is StepKind.FINISHED
+    assert (status.budget.human_done, status.budget.llm_done) == (12, 6)
+
+
+async def test_items_imported_into_an_exhausted_pool_go_on_where_the_budget_does(
+    make, tmp_path: Path
+) -> None:
+    project = await make(budget={"human": 120, "llm": 0, "rounds": 1}, annotator={"spec": "none"})
+    await drain(project.advance(gold=True))
+    status = await project.status()
+    assert status.step.reason == "every item of the pool is labelled"
+    assert status.budget.human_done == status.pool_size == 90
+
+    # The second one comes after the last round of the plan.
+    for round_, text in enumerate(("Is my appointment on?", "I cannot come on Friday."), start=1):
+        more = tmp_path / f"more-{round_}.jsonl"
+        more.write_text(f'{{"text": "{text}", "label": "appointment"}}\n')
+        await project.import_items([open_source([more], Columns(text="text", label="label"))])
+        assert (round_, StepKind.LABEL) in steps(await drain(project.advance(gold=True)))
+        assert (await project.status()).budget.human_done == 90 + round_
+
+
+async def test_corrections_after_the_last_round_are_trained_on_once(make) -> None:
+    project = await make(budget=SMALL)
+    await drain(project.advance(gold=True))
+    row = (await project.review()).rows[0]
+    await project.flag(row.item_id)
+    assert (await project.status()).step.kind is StepKind.FINISHED
+    other = next(name for name in project.settings.task.label_names if name != row.llm_label)
+    await project.label(row.item_id, other, origin=Origin.REVIEW)
+
+    assert (await project.status()).step.kind is StepKind.TRAIN
+    again = await drain(project.advance(gold=True))
+    assert steps(again) == [(1, StepKind.TRAIN), (1, StepKind.EVALUATE)]
+    assert await drain(project.advance(gold=True)) == []
+    assert [point.round for point in (await project.status()).curve] == [0, 1]
+
+
+async def test_a_model_whose_folder_is_gone_is_trained_again(make) -> None:
+    project = await make(**BY_HAND | {"budget": {"human": 12, "llm": 0, "rounds": 2}})
+    await drain(project.advance(gold=True, until=StepKind.EVALUATE))
+    shutil.rmtree(project.context.files)
+    events = await drain(project.advance(gold=True))
+    assert any(isinstance(event, Notice) and "gone" in event.text for event in events)
+    assert steps(events)[:2] == [(0, StepKind.TRAIN), (0, StepKind.EVALUATE)]
+
+    shutil.rmtree(files_folder(project.path))
+    assert (await project.status()).step.kind is StepKind.TRAIN
+    await drain(project.advance(gold=True))
+    assert await project.context.newest_model() is not None
+    assert (await project.status()).step.kind is StepKind.FINISHED
+
+
+async def test_giving_up_the_annotator_in_a_round_does_not_stop_the_loop(make) -> None:
+    project = await make(budget=SMALL)
+    await drain(project.advance(gold=True, until=StepKind.EVALUATE))
+    await drain(project.advance(gold=True, until=StepKind.SELECT))
+    await project.configure("annotator.spec", "none")
+    await drain(project.advance(gold=True))
+    status = await project.status()
+    assert status.step.kind is StepKind.FINISHED
+    assert status.budget.llm_done == 0
+
+
+async def test_no_money_is_enough_for_an_annotator_that_costs_nothing(make) -> None:
+    project = await make(budget=SMALL | {"money_usd": 0.0})
+    await drain(project.advance(gold=True))
+    assert (await project.status()).budget.llm_done == 6
+
+
+async def test_without_any_human_label_the_loop_ends_instead_of_hanging(make) -> None:
+    project = await make(budget={"human": 0, "llm": 6, "rounds": 2})
+    events = await drain(project.advance())
+    status = await project.status()
+    assert status.step.kind is StepKind.FINISHED
+    assert status.budget.llm_done == 0
+    asked = [event.reply.item_id for event in events if isinstance(event, Annotated)]
+    assert len(asked) == len(set(asked))
+
+
+async def test_a_skipped_first_batch_leaves_the_control_slice_to_the_next_random_one(make) -> None:
+    project = await make(**BY_HAND | {"budget": {"human": 12, "llm": 0, "rounds": 2}})
+    await drain(project.advance())
+    for one in await project.queue():
+        await project.skip(one.item.item_id)
+    await drain(project.advance())
+    queue = await project.queue()
+    assert queue[0].round == 1
+    assert sum(one.control for one in queue) == 4
+    assert all(one.reason == "drawn at random" for one in queue)
+
+
+async def test_a_test_item_is_never_labelled(make, tmp_path: Path) -> None:
+    project = await make()
+    held_out = project._database.read_now(
+        lambda con: con.execute("SELECT item_id, key FROM items WHERE split = 'test'").fetchone()
+    )
+    assert held_out is not None
+    for attempt in (
+        project.label(held_out[0], "admin"),
+        project.skip(held_out[0]),
+        project.reject(held_out[0]),
+        project.accept(held_out[0]),
+    ):
+        with pytest.raises(UsageError, match="test item"):
+            await attempt
+    assert await project.history() == []
+
+
+async def test_only_an_llm_label_can_be_accepted(make) -> None:
+    project = await make()
+    with pytest.raises(UsageError, match="no LLM label"):
+        await project.accept(1)
+
+
+async def test_a_frozen_setting_is_not_changed_through_its_parent(make) -> None:
+    project = await make()
+    await project.label(1, "admin")
+    task = project.settings.task.model_dump()
+    with pytest.raises(SettingsError, match="cannot change now"):
+        await project.configure("task", task | {"labels": task["labels"][:2]})
+    await project.configure("task", task | {"guidelines": "Be brief."})
+    assert project.settings.task.guidelines == "Be brief."
+
+
+async def test_an_explicit_schedule_that_does_not_fit_the_budget_is_refused_at_once() -> None:
+    labels = [{"name": "yes"}, {"name": "no"}]
+    for wrong in ((), (1, 2)):
+        with pytest.raises(SettingsError, match="human_per_round"):
+            parse_settings(
+                {
+                    "task": {"labels": labels},
+                    "budget": {"human": 9},
+                    "query": {"human_per_round": wrong},
+                }
+            )
