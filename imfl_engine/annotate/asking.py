@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from imfl_engine.annotate.endpoint import Answer, Fault, learned_window
+from imfl_engine.annotate.completion import Answer
+from imfl_engine.annotate.faults import Fault, learned_window
 from imfl_engine.annotate.prompts import Message, Prompt, Style, answer_schema
 from imfl_engine.annotate.tokens import Calibration, TokenRange, count_messages
 from imfl_engine.settings import Annotator as AnnotatorSettings

@@ -12,11 +12,11 @@ import asyncio
 import json
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from imfl_engine.annotate.endpoint import Answer, Fault, read_answer
+from imfl_engine.annotate.completion import Answer
 from imfl_engine.annotate.hand import ItemInHand, Verdict, for_request
 from imfl_engine.annotate.item import ItemAsker
 from imfl_engine.annotate.ledger import Ledger
@@ -32,7 +32,8 @@ from imfl_engine.annotate.ports import (
     Voided,
 )
 from imfl_engine.annotate.prompts import Prompt
-from imfl_engine.errors import EndpointError, ImflError, KeyMissing
+from imfl_engine.annotate.provider import BatchProvider, Unclear, result_answer
+from imfl_engine.errors import ImflError
 from imfl_engine.events import Annotated, Notice, Progress
 from imfl_engine.types import AnnotationRequest, Item, Reply, ReplyStatus
 
@@ -46,7 +47,6 @@ SUBMISSIONS = 3
 GROUP = 500
 """Replies committed in one transaction."""
 POLL_FIRST, POLL_MOST = 5.0, 60.0
-MARK = "imfl_batch"
 ENDED = ("completed", "expired", "cancelled", "failed")
 
 
@@ -72,6 +72,7 @@ class BatchRun:
         self._hashes = [hash_of(request) for request in requests]
         self._by_hash = dict(zip(self._hashes, requests, strict=True))
         self._poll = poll
+        self._provider = BatchProvider(item_asker.endpoint, item_asker.patience, item_asker.rng)
         self._submitted: dict[str, int] = {}
         self._why: dict[str, str] = {}
         self._done = self._invalid = 0
@@ -134,7 +135,7 @@ class BatchRun:
             done=self._done,
             total=len(self._requests),
             in_flight=0,
-            retries=self._items.retries,
+            retries=self._provider.retries,
             invalid=self._invalid,
             spent_usd=balance.spent,
             reserved_usd=balance.reserved + balance.lost,
@@ -204,42 +205,18 @@ class BatchRun:
         await self._ledger.hand_over([entry.charge_id for entry in entries])
         try:
             await self._send_off(job, b"\n".join(lines) + b"\n")
-        except _Unclear:
+        except Unclear:
             raise  # it may be there: looked for by its mark when the job is taken up again
         except ImflError:
             await self._abandon(job)
             raise
 
-    async def _send_off(self, job: BatchJob, content: bytes) -> BatchJob:
-        client = await self._items.endpoint.client()
-        file = await self._call(
-            lambda: client.files.create(
-                file=("imfl-batch.jsonl", content, "application/jsonl"), purpose="batch"
-            )
-        )
-        job = replace(job, input_file_id=file.id, status="uploaded")
+    async def _send_off(self, job: BatchJob, content: bytes) -> None:
+        file_id = await self._provider.upload(content)
+        job = replace(job, input_file_id=file_id, status="uploaded")
         await self._save(job)
-        # Not retried blindly: the batch may have been created although the answer got lost.
-        batch = await self._call(
-            lambda: client.batches.create(
-                completion_window="24h",
-                endpoint="/v1/chat/completions",
-                input_file_id=file.id,
-                metadata={MARK: job.batch_id},
-            ),
-            found=lambda: self._find_by_mark(job),
-        )
-        job = replace(job, remote_id=batch.id, status=str(batch.status))
-        await self._save(job)
-        return job
-
-    async def _find_by_mark(self, job: BatchJob) -> Any:
-        client = await self._items.endpoint.client()
-        page = await self._call(lambda: client.batches.list(limit=100))
-        for batch in page.data:
-            if (batch.metadata or {}).get(MARK) == job.batch_id:
-                return batch
-        return None
+        batch = await self._provider.create(file_id, job.batch_id)
+        await self._save(replace(job, remote_id=batch.id, status=str(batch.status)))
 
     async def _abandon(self, job: BatchJob) -> None:
         voided = [Voided(entry.charge_id) for entry in job.entries]
@@ -252,15 +229,14 @@ class BatchRun:
     async def _finish(self, job: BatchJob) -> AsyncIterator[Progress | Notice]:
         """Wait for a job and put its results on disk."""
         if job.remote_id is None:
-            batch = await self._find_by_mark(job)
+            batch = await self._provider.find(job.batch_id)
             if batch is None:
                 await self._abandon(job)
                 return
             job = replace(job, remote_id=batch.id)
-        client = await self._items.endpoint.client()
         remote_id, wait = job.remote_id or "", self._poll or POLL_FIRST
         while True:
-            batch = await self._call(lambda: client.batches.retrieve(remote_id))
+            batch = await self._provider.state(remote_id)
             status = str(batch.status)
             if status != job.status:
                 job = replace(job, status=status)
@@ -291,7 +267,7 @@ class BatchRun:
         results: dict[str, dict[str, Any]] = {}
         for file_id in (batch.output_file_id, batch.error_file_id):
             if file_id:
-                results.update(await self._results(file_id))
+                results.update(await self._provider.results(file_id))
         missing = 0
         for entries in _chunks(job.entries, GROUP):
             known = await self._store.find([entry.prompt_hash for entry in entries])
@@ -299,7 +275,7 @@ class BatchRun:
             for entry in entries:
                 if isinstance(known.get(entry.prompt_hash), Reply):
                     continue  # collected before the process died
-                answer, why = _answer(results.get(entry.charge_id))
+                answer, why = result_answer(results.get(entry.charge_id))
                 if answer is None:
                     missing += 1
                     self._why[entry.prompt_hash] = self._items.endpoint.redact(why)[:200]
@@ -346,79 +322,8 @@ class BatchRun:
         mine = replace(reply, item_id=entry.item_id, round=entry.round, purpose=entry.purpose)
         return [settled, Committed(mine)]
 
-    async def _results(self, file_id: str) -> dict[str, dict[str, Any]]:
-        client = await self._items.endpoint.client()
-        content = await self._call(lambda: client.files.content(file_id))
-        results = {}
-        for line in content.text.splitlines():
-            try:
-                result = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(result, dict) and isinstance(result.get("custom_id"), str):
-                results[result["custom_id"]] = result
-        return results
-
     async def _save(self, job: BatchJob) -> None:
         await self._ledger.writer.write(BatchSaved(job))
-
-    async def _call(
-        self,
-        make: Callable[[], Awaitable[T]],
-        *,
-        found: Callable[[], Awaitable[T | None]] | None = None,
-    ) -> T:
-        """Call the provider with retries; raises `EndpointError` or `KeyMissing` in our words.
-
-        ``found`` is asked before a retry whether the call had its effect after all.
-        """
-        items = self._items
-        attempt = 1
-        while True:
-            try:
-                return await make()
-            except Exception as error:
-                fault = items.endpoint.fault(error)
-            if isinstance(fault.error, KeyMissing):
-                raise fault.error
-            if not fault.worth_retrying:
-                raise EndpointError(*_no_batches(items.endpoint.where, fault))
-            if attempt >= items.patience.attempts:
-                raise _Unclear(*_no_batches(items.endpoint.where, fault))
-            items.retries += 1
-            await asyncio.sleep(items.patience.wait(attempt, fault.retry_after, items.rng))
-            attempt += 1
-            done = await found() if found is not None else None
-            if done is not None:
-                return done
-
-
-def _answer(result: dict[str, Any] | None) -> tuple[Answer | None, str]:
-    """A result line's answer, or None and why there is none."""
-    if result is None:
-        return None, "the batch had no result for it"
-    error = result.get("error")
-    if isinstance(error, dict):
-        return None, str(error.get("message") or error.get("code") or "failed")
-    response = result.get("response")
-    if not isinstance(response, dict) or response.get("status_code") != 200:
-        status = response.get("status_code") if isinstance(response, dict) else None
-        return None, f"the request failed in the batch ({status})"
-    try:
-        return read_answer(response.get("body")), ""
-    except ValueError as error_:
-        return None, f"the answer is not a chat completion: {error_}"
-
-
-class _Unclear(EndpointError):
-    """The provider did not answer; nobody knows what it did."""
-
-
-def _no_batches(where: str, fault: Fault) -> tuple[str, str]:
-    return (
-        f"{where} did not take the batch: {fault.message}",
-        "Label without `--batch`, or check that the server has a batch API.",
-    )
 
 
 def _chunks(values: Sequence[T], size: int) -> Iterable[Sequence[T]]:

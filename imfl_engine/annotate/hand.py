@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from imfl_engine.annotate.asking import Asker
-from imfl_engine.annotate.endpoint import Answer, Fault, FaultKind, Redactor, Usage
+from imfl_engine.annotate.completion import Answer, Usage
+from imfl_engine.annotate.faults import Fault, FaultKind, Redactor
 from imfl_engine.annotate.ports import PaidAnswer
 from imfl_engine.annotate.prompts import Message, Prompt, build_prompt, repair_messages
 from imfl_engine.annotate.replies import is_refusal, label_log_probabilities, parse_label

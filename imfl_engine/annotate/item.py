@@ -15,7 +15,8 @@ import random
 from typing import Any
 
 from imfl_engine.annotate.asking import Asker
-from imfl_engine.annotate.endpoint import Endpoint, Fault, FaultKind
+from imfl_engine.annotate.endpoint import Endpoint
+from imfl_engine.annotate.faults import Fault, FaultKind
 from imfl_engine.annotate.hand import ItemInHand, Verdict
 from imfl_engine.annotate.ledger import Ledger
 from imfl_engine.annotate.limits import Gate, Patience, PerMinute

@@ -10,25 +10,23 @@ from collections.abc import AsyncGenerator, Sequence
 
 from imfl_engine.annotate.asking import Asker
 from imfl_engine.annotate.batch import BatchRun
-from imfl_engine.annotate.endpoint import Endpoint, Fault, FaultKind, Usage
+from imfl_engine.annotate.completion import Usage
+from imfl_engine.annotate.endpoint import Endpoint
 from imfl_engine.annotate.item import ItemAsker
 from imfl_engine.annotate.ledger import Ledger
 from imfl_engine.annotate.limits import Gate, Patience, PerMinute
 from imfl_engine.annotate.money import Price, find_price, unknown_price
 from imfl_engine.annotate.ports import Change, ReplyStore, Reserved, Settled
+from imfl_engine.annotate.probe import PROBE_ITEM, Probe
 from imfl_engine.annotate.prompts import answer, build_prompt, prompt_hash
 from imfl_engine.annotate.run import Run
 from imfl_engine.annotate.tokens import count_tokens
-from imfl_engine.errors import EndpointError
 from imfl_engine.events import Annotated, Notice, Progress
 from imfl_engine.settings import Annotator as AnnotatorSettings
 from imfl_engine.settings import Task
 from imfl_engine.types import AnnotationRequest
 from imfl_engine.views import CostEstimate
 
-PROBE_ITEM = -1
-"""The item id of charges that belong to no item: finding out what the endpoint can do."""
-PROBE_ATTEMPTS = 6
 REPAIR_SHARE = 0.1
 """Share of answers that the high end of an estimate expects to repair."""
 
@@ -265,80 +263,15 @@ class EndpointAnnotator:
         return price
 
     async def _probe(self, ledger: Ledger | None) -> list[Notice]:
-        """Find out what the endpoint takes, and whether it enforces a schema, by its effect."""
-        asker, prompt = self._asker, self._asker.proof()
+        """Find out what the endpoint takes; its cost is entered in a ledger, now or later."""
         price = self._online_price or await self._need_price()
-        failed = 0
-        doubted = False
-        while True:
-            body = asker.body(prompt.messages, prompt.labels)
-            count = asker.count(body)
-            charge = None
-            if ledger is not None:
-                charge = await ledger.reserve(
-                    price.at_most(count, asker.output_tokens),
-                    prompt_hash="probe",
-                    item_id=PROBE_ITEM,
-                    round_=0,
-                )
-                ledger.sent(charge)
-            try:
-                answered = await self._endpoint.ask(body)
-            except Fault as fault:
-                if ledger is not None and charge is not None:
-                    await (ledger.void(charge) if fault.billed is False else ledger.lose(charge))
-                failed += 1
-                await self._after_failed_probe(fault, failed)
-                continue
-            usage = answered.usage or Usage(count.likely, 0, 8)
-            usd = price.cost(usage.input, usage.cached, usage.output)
-            if ledger is not None and charge is not None:
-                await ledger.writer.write(
-                    ledger.settled(
-                        charge,
-                        usd,
-                        input_tokens=usage.input,
-                        cached_tokens=usage.cached,
-                        output_tokens=usage.output,
-                        answer=None,
-                    )
-                )
-            else:
-                self._unrecorded.append((usage, usd))
-            if answered.starved and asker.allow_more_output(asker.output_tokens):
-                continue
-            if asker.abilities.structured and not asker.proven(answered):
-                if not doubted:  # a single garbled answer proves nothing
-                    doubted = True
-                    continue
-                asker.abilities.structured = False
-            self._probed = True
-            if asker.abilities.structured:
-                return []
-            return [
-                Notice(
-                    "info",
-                    f"{self._endpoint.where} does not enforce a label set; answers are read "
-                    "strictly instead.",
-                )
-            ]
-
-    async def _after_failed_probe(self, fault: Fault, failed: int) -> None:
-        """Adapt or wait; raises when the endpoint cannot be asked at all."""
-        if fault.error is not None:
-            raise fault.error
-        if fault.kind is FaultKind.UNSUPPORTED and failed < 4 * PROBE_ATTEMPTS:
-            if self._asker.adapt(fault) or self._asker.simplify():
-                return
-        elif fault.kind is FaultKind.REJECTED and self._asker.simplify():
-            return
-        unreachable = fault.kind is FaultKind.UNREACHABLE and failed >= 3
-        if not fault.worth_retrying or unreachable or failed >= PROBE_ATTEMPTS:
-            raise EndpointError(
-                f"{self._endpoint.where} cannot be asked: {fault.message}.",
-                "Check that the server runs and that `--base-url` is right.",
-            )
-        await asyncio.sleep(self._patience.wait(failed, fault.retry_after, self._rng))
+        probe = Probe(self._endpoint, self._asker, self._patience, self._rng, price)
+        try:
+            notices = await probe.run(ledger)
+        finally:
+            self._unrecorded += probe.unrecorded
+        self._probed = True
+        return notices
 
     async def _record(self, ledger: Ledger) -> None:
         """Enter what a `check` before there was a store has cost."""

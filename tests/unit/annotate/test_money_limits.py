@@ -11,13 +11,8 @@ from hypothesis import given
 from hypothesis import settings as limits
 from hypothesis import strategies as st
 
-from imfl_engine.annotate.endpoint import (
-    Redactor,
-    learned_window,
-    read_answer,
-    read_usage,
-    retry_after,
-)
+from imfl_engine.annotate.completion import read_answer, read_usage
+from imfl_engine.annotate.faults import Redactor, learned_window, retry_after
 from imfl_engine.annotate.ledger import Ledger
 from imfl_engine.annotate.limits import Gate, Patience, PerMinute
 from imfl_engine.annotate.money import find_price
