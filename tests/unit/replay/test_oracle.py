@@ -1,0 +1,71 @@
+"""The simulated LLM errs as it is told to, and the same way every time."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from imfl_engine.annotate.ports import Annotator, MemoryReplyStore
+from imfl_engine.errors import UsageError
+from imfl_engine.replay import SimulatedAnnotator, parse_noise
+from imfl_engine.types import AnnotationRequest, Item, Purpose
+
+LABELS = ("no", "maybe", "yes")
+
+
+async def answers(spec, *, seed=0, count=2000, options=()):
+    annotator = SimulatedAnnotator(parse_noise(spec), LABELS, spec=f"simulated:{spec}", seed=seed)
+    assert isinstance(annotator, Annotator)
+    gold = [("A" if options else LABELS[i % 3]) for i in range(count)]
+    items = [Item(i, f"k{i}", "text", options=options, gold=gold[i]) for i in range(count)]
+    requests = [AnnotationRequest(item, 1, Purpose.ANNOTATE) for item in items]
+    store = MemoryReplyStore()
+    said = [e.reply.label async for e in annotator.annotate(requests, store)]
+    assert len(store.replies) == count
+    return np.array(gold), np.array(said)
+
+
+@pytest.mark.parametrize("accuracy", [0.9, 0.75, 0.6])
+async def test_gold_is_kept_with_the_given_accuracy(accuracy):
+    gold, said = await answers(str(accuracy))
+    assert (gold == said).mean() == pytest.approx(accuracy, abs=0.03)
+
+
+async def test_chance_does_not_know_the_gold_label():
+    gold, said = await answers("chance")
+    assert (gold == said).mean() == pytest.approx(1 / 3, abs=0.04)
+
+
+async def test_a_class_can_be_mistaken_always():
+    gold, said = await answers("0.9,maybe=yes")
+    assert set(said[gold == "maybe"]) == {"yes"}
+    assert (said[gold == "no"] == "no").mean() == pytest.approx(0.9, abs=0.03)
+
+
+async def test_a_confusion_matrix_is_followed(tmp_path):
+    path = tmp_path / "confusion.json"
+    path.write_text(json.dumps({"yes": {"yes": 3, "no": 1}}))
+    gold, said = await answers(str(path))
+    assert (said[gold == "yes"] == "no").mean() == pytest.approx(0.25, abs=0.04)
+    assert (said[gold == "no"] == "no").all()
+
+
+async def test_a_seed_repeats_its_mistakes_and_another_makes_others():
+    _, first = await answers("0.75")
+    _, again = await answers("0.75")
+    _, other = await answers("0.75", seed=1)
+    assert (first == again).all()
+    assert (first != other).any()
+
+
+async def test_an_item_with_options_is_answered_by_a_letter():
+    _, said = await answers("0.5", options=("x", "y", "z", "w"))
+    assert set(said) == {"A", "B", "C", "D"}
+
+
+@pytest.mark.parametrize("spec", ["1.5", "-1", "often", "0.9,maybe", "nowhere.json"])
+def test_what_is_no_simulation_is_refused(spec):
+    with pytest.raises(UsageError):
+        parse_noise(spec)

@@ -1,0 +1,74 @@
+"""Rows survive their file, and tables say what they show."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from imfl_engine.errors import DataError
+from imfl_engine.replay import ReplayRow, poster_tables, read_rows, summary_table, write_rows
+
+ROW = ReplayRow(
+    dataset="fpb",
+    arm="eeq",
+    seed=0,
+    accuracy=0.8,
+    accuracy_low=0.77,
+    accuracy_high=0.82,
+    macro_f1=0.7,
+    calibration_error=0.05,
+    llm_accuracy=0.75,
+    control_accuracy=0.7,
+    control_low=0.5,
+    control_high=0.85,
+    expected_errors=210.0,
+    true_errors=200,
+    human=200,
+    llm=800,
+    cost_usd=0.0,
+    seconds=5.0,
+    training_seconds=1.0,
+    simulated=True,
+    annotator="simulated:0.75",
+    target="probe",
+    embedder="minilm",
+    query="eeq",
+    loss="label-model",
+    schedule="variable",
+    retrieval="similar",
+    training="retrain",
+    rounds=5,
+    test_size=966,
+    curve=[0.6, 0.8],
+)
+
+
+def test_rows_come_back_as_they_were_written(tmp_path):
+    rows = [ROW, replace(ROW, seed=1, llm_accuracy=None, true_errors=None, curve=[])]
+    write_rows(tmp_path / "r.parquet", rows)
+    assert read_rows(tmp_path / "r.parquet") == rows
+    assert read_rows(tmp_path / "none.parquet") == []
+
+
+def test_a_file_of_something_else_is_refused(tmp_path):
+    (tmp_path / "r.parquet").write_text("hello")
+    with pytest.raises(DataError):
+        read_rows(tmp_path / "r.parquet")
+
+
+def test_tables_give_mean_and_spread_over_seeds_and_say_that_the_llm_is_simulated():
+    rows = [ROW, replace(ROW, seed=1, accuracy=0.82), replace(ROW, arm="random", query="random")]
+    fidelity, batches, labels = poster_tables(rows)
+    assert fidelity.rows[0][-1] == "81.00 ± 1.41 (2)"
+    assert fidelity.rows[1][-1] == "80.00 (1)"
+    assert batches.rows[0][2:5] == ("5", "variable", "similar")
+    assert labels.rows[0][:2] == ("simulated:0.75", "similar")
+    for table in (fidelity, batches, labels, summary_table(rows)):
+        assert "simulated" in table.note
+        assert all(len(row) == len(table.columns) for row in table.rows)
+
+
+def test_a_single_batch_has_no_size():
+    rows = [replace(ROW, schedule="one-batch", arm="eeq+one-batch")]
+    assert poster_tables(rows)[1].rows[0][2:4] == ("1", "–")
