@@ -184,6 +184,18 @@ def is_disk_full(error: BaseException) -> bool:
     return "No space left" in text or "StorageFull" in text or "File too large" in text
 
 
+def be_nice() -> None:
+    """Let the application go first.
+
+    On Linux a session of its own is a scheduling group of its own, and a process's niceness counts
+    only inside its group, so the group is made nice as well.
+    """
+    with contextlib.suppress(OSError):
+        os.nice(NICENESS)
+    with contextlib.suppress(OSError):
+        Path("/proc/self/autogroup").write_text(str(NICENESS))
+
+
 def main() -> None:
     """Run until the input ends."""
     parser = argparse.ArgumentParser(prog="imfl-compute")
@@ -192,8 +204,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("."))
     options = parser.parse_args()
     source, sink = claim_standard_streams()
-    with contextlib.suppress(OSError):
-        os.nice(NICENESS)
+    be_nice()
     link = Link(source, sink)
     threading.Thread(target=link.read_forever, name="reader", daemon=True).start()
 
