@@ -99,8 +99,6 @@ class ImflApp(App[int]):
         """Changes of screen so far; tells a screen that is shown again from a closed dialog."""
         self._state = Jobs()
         self._workers_by_job: dict[str, Worker[None]] = {}
-        self._resume = asyncio.Event()
-        self._resume.set()
         self._publisher: Timer | None = None
         self._status_lock = asyncio.Lock()
         self._status_wanted = 0
@@ -299,8 +297,6 @@ class ImflApp(App[int]):
             async for event in iterator:
                 self._state = job_states.fold(self._state, name, event)
                 self._announce(event)
-                if name == "rounds":
-                    await self._resume.wait()
         except ImflError as problem:
             error = problem
             log.warning("job %s failed", name, exc_info=True)
@@ -333,7 +329,6 @@ class ImflApp(App[int]):
             return
         self._state = job_states.mark(self._state, name, stopping=True)
         self._publish()
-        self._resume.set()
         worker.cancel()
         with contextlib.suppress(Exception, asyncio.CancelledError):
             await worker.wait()
@@ -342,13 +337,7 @@ class ImflApp(App[int]):
         """Hold the rounds: requests under way still end, no new ones are made."""
         if self._state.rounds is None:
             return
-        if on:
-            self._resume.clear()
-        else:
-            self._resume.set()
-        hold = getattr(self.project, "pause", None)
-        if hold is not None:
-            hold(on)
+        self.project.pause(on)
         self._state = job_states.mark(self._state, "rounds", paused=on)
         self._publish()
 

@@ -195,6 +195,11 @@ def duration(seconds: float | None) -> str:
     return f"{hours} h {rest} min" if rest else f"{hours} h"
 
 
+def roughly(seconds: float) -> str:
+    """A span of time nobody should take to the second: whole minutes from one minute on."""
+    return duration(seconds) if seconds < 60 else duration(max(round(seconds / 60), 1) * 60)
+
+
 def bytes_size(count: float) -> str:
     """Bytes in the largest unit that leaves at least one."""
     for unit in ("B", "kB", "MB"):

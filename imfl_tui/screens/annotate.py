@@ -9,7 +9,6 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
-from imfl_engine.errors import ImflError
 from imfl_engine.events import Annotated
 from imfl_engine.types import Reply, ReplyStatus, StepKind
 from imfl_engine.views import CostEstimate, Status
@@ -108,15 +107,12 @@ class AnnotateScreen(ImflScreen):
     async def _fetch_texts(self) -> None:
         rows = self.query_one(Rows)
         first = max(rows.cursor - 2, 0)
-        for reply in self._replies[first : first + rows.page]:
-            if reply.item_id not in self._texts:
-                self._texts[reply.item_id] = ""
-                try:
-                    detail = await self.project.detail(reply.item_id)
-                except ImflError:
-                    continue
-                self._texts[reply.item_id] = detail.item.text[:400]
-        rows.redraw()
+        shown = [reply.item_id for reply in self._replies[first : first + rows.page]]
+        missing = [item_id for item_id in shown if item_id not in self._texts]
+        if missing:
+            found = await self.project.texts(missing)
+            self._texts.update({item_id: text[:400] for item_id, text in found.items()})
+            rows.redraw()
 
     @on(Rows.Moved)
     def _moved(self, event: Rows.Moved) -> None:

@@ -14,7 +14,7 @@ from imfl_engine.views import CostEstimate, Status
 from imfl_tui.jobs import Jobs, describe
 from imfl_tui.screens.base import ImflScreen
 from imfl_tui.spans import Line, line
-from imfl_tui.text import duration, money_range, one_line, plural
+from imfl_tui.text import money_range, one_line, plural, roughly
 from imfl_tui.widgets.budget import Budget
 from imfl_tui.widgets.canvas import Text
 from imfl_tui.widgets.curve import Curve
@@ -53,7 +53,7 @@ def next_line(
     left = max(step.total - step.done, 0)
     if step.kind is StepKind.LABEL:
         minutes = estimate.minutes_of_person * 60 if estimate else None
-        about = f", about {duration(minutes)}" if minutes else ""
+        about = f", about {roughly(minutes)}" if minutes else ""
         return line((" enter ", "key"), ("label ", "strong"), f"{plural(left, 'item')}{about}")
     if jobs.rounds is not None:
         return line(

@@ -23,7 +23,16 @@ from imfl_tui.queue import Answer, Batch
 from imfl_tui.screens.base import HOME, ImflScreen
 from imfl_tui.screens.dialogs import Ask, Picker
 from imfl_tui.spans import Line, Span, line, spread
-from imfl_tui.text import duration, fraction, money_range, one_line, plural, safe_text, wrap
+from imfl_tui.text import (
+    duration,
+    fraction,
+    money_range,
+    one_line,
+    plural,
+    roughly,
+    safe_text,
+    wrap,
+)
 from imfl_tui.widgets.bars import bar
 from imfl_tui.widgets.canvas import Text
 from imfl_tui.widgets.item import ItemFace, ItemPane
@@ -127,7 +136,7 @@ class LabelScreen(ImflScreen):
         if not total:
             return f"label · round {max(number, 1)}"
         left = self._batch.seconds_left(max(total - done, 0))
-        eta = f"   about {duration(left)} left" if left is not None and done < total else ""
+        eta = f"   about {roughly(left)} left" if left is not None and done < total else ""
         parts: list[Span | str | tuple[str, str]] = [
             (f"{done}", "strong"),
             f" of {total} ",

@@ -253,10 +253,14 @@ class ReviewScreen(ImflScreen):
         if not rows.move(1):
             self._show_item()
 
-    def action_keep_below(self) -> None:
+    async def action_keep_below(self) -> None:
         """Keep everything below a risk, after a look at how many that is."""
         if not self._rows:
             return
+        counts = [
+            f"{fraction(risk)}: {thousands(await self.project.count_below(risk))}"
+            for risk in (0.05, 0.1, 0.2, 0.3)
+        ]
 
         async def keep(text: str | None) -> None:
             if text is None:
@@ -279,7 +283,10 @@ class ReviewScreen(ImflScreen):
             Ask(
                 "Keep all labels below which risk?",
                 ".10",
-                ["Below this risk no label is looked at. One key (u) takes it back."],
+                [
+                    f"Labels below a risk of {' · '.join(counts)}.",
+                    "Below it no label is looked at. One key (u) takes it back.",
+                ],
             ),
             keep,
         )

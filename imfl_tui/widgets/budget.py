@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from imfl_engine.views import BudgetUse, CostEstimate
 from imfl_tui.spans import Line, line
-from imfl_tui.text import duration, money, money_range, thousands
+from imfl_tui.text import money, money_range, roughly, thousands
 from imfl_tui.widgets.bars import gauge
 from imfl_tui.widgets.canvas import Canvas
 
@@ -52,7 +52,7 @@ def next_cost(estimate: CostEstimate | None, budget: BudgetUse) -> Line:
     """The price of the next round, as an interval."""
     if estimate is None:
         return line(("", "dim"))
-    minutes = duration(estimate.minutes_of_person * 60)
+    minutes = roughly(estimate.minutes_of_person * 60)
     if not estimate.calls:
         return line(("next round: ", "dim"), minutes, (" of you, no LLM calls", "dim"))
     if not estimate.price_known:

@@ -98,7 +98,7 @@ def curve_title(points: Sequence[CurvePoint]) -> str:
     if len(points) < 2:
         return scope
     gain = (points[-1].accuracy.value - points[0].accuracy.value) * 100
-    return f"{scope} · {gain:+.1f} points since the first model"
+    return f"{scope} · {gain:+.1f} points"
 
 
 class Curve(Canvas):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -441,6 +441,16 @@ class FakeProject:
         rows = [r for r in self._review_rows() if (r.risk or 0) < risk and r.status == "unreviewed"]
         self.reviewed.update({row.item_id: "accepted" for row in rows})
         return len(rows)
+
+    async def count_below(self, risk: float) -> int:
+        rows = self._review_rows()
+        return sum(1 for r in rows if (r.risk or 0) < risk and r.status == "unreviewed")
+
+    async def texts(self, item_ids: Sequence[int]) -> dict[int, str]:
+        return {number: self.items[number - 1].text for number in item_ids}
+
+    def pause(self, on: bool) -> None:
+        self.calls.append(("pause", on))
 
     async def undo(self) -> LabelEvent | None:
         for event in reversed(self.events):
