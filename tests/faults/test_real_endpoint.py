@@ -14,7 +14,12 @@ Then, in the project's environment::
 
 ``IMFL_REAL_MODEL`` is the name under which the server knows the model (here the folder as given to
 it), ``IMFL_REAL_LABELS`` how many items to label (50). Any other compatible server will do; its key
-is read from ``OPENAI_API_KEY``. Measured on two busy cores: see the last lines that it prints.
+is read from ``OPENAI_API_KEY``.
+
+Measured with SmolLM2-135M (Q4_1 rebuilt, float32, CPU), one demonstration a label, 50 labels: all 50
+answers usable at once, no schema enforced and no log-probabilities given (the server answers 200 and
+ignores both), 13 of 50 right: a model of this size says "positive" to almost everything, which makes
+it a test of the plumbing and not an annotator.
 """
 
 from __future__ import annotations
