@@ -334,10 +334,12 @@ class ImflApp(App[int]):
             await worker.wait()
 
     def pause_rounds(self, on: bool) -> None:
-        """Hold the rounds: requests under way still end, no new ones are made."""
-        if self._state.rounds is None:
+        """Hold the LLM run: requests under way still end, no new ones are made."""
+        if not self._state.in_step(StepKind.ANNOTATE):
+            self.notify("Only the LLM's run can be paused; c cancels the rest.", timeout=4)
             return
-        self.project.pause(on)
+        with self.reporting():
+            self.project.pause(on)
         self._state = job_states.mark(self._state, "rounds", paused=on)
         self._publish()
 

@@ -151,6 +151,10 @@ async def test_jobs_run_beside_the_keyboard_on_every_screen(make_app):
         app.start_rounds()
         await go(app, pilot, "annotate", "LLM 24/160 $0.67")
         assert "16 in flight" in shown(app)
+        await pilot.press("space")
+        await until(app, "(paused)")
+        assert project.calls[-1] == ("pause", True)
+        await pilot.press("space")
         await go(app, pilot, "label", "12 of 40")
         assert "LLM 24/160 $0.67" in shown(app)
         await pilot.press("1")
@@ -159,7 +163,7 @@ async def test_jobs_run_beside_the_keyboard_on_every_screen(make_app):
         await until(app, lambda: app.jobs.rounds is None)
 
 
-async def test_training_shows_its_curve_and_pausing_is_said(make_app):
+async def test_training_shows_its_curve(make_app):
     project = FakeProject()
     project.script, project.hold = training_script(), True
     app = make_app(project)
@@ -167,8 +171,6 @@ async def test_training_shows_its_curve_and_pausing_is_said(make_app):
         app.start_rounds()
         await go(app, pilot, "train", "60 / 95")
         assert ".74 right" in shown(app)
-        app.pause_rounds(True)
-        await until(app, "(paused)")
 
 
 async def test_a_failed_job_is_told_without_taking_the_focus(make_app):
