@@ -19,12 +19,12 @@ from imfl_engine.annotate.money import Price, find_price, unknown_price
 from imfl_engine.annotate.ports import Change, ReplyStore, Reserved, Settled
 from imfl_engine.annotate.probe import PROBE_ITEM, Probe
 from imfl_engine.annotate.prompts import answer, build_prompt, prompt_hash
-from imfl_engine.annotate.run import Run
+from imfl_engine.annotate.run import LOOKUP, Run
 from imfl_engine.annotate.tokens import count_tokens
 from imfl_engine.events import Annotated, Notice, Progress
 from imfl_engine.settings import Annotator as AnnotatorSettings
 from imfl_engine.settings import Task
-from imfl_engine.types import AnnotationRequest
+from imfl_engine.types import AnnotationRequest, Reply
 from imfl_engine.views import CostEstimate
 
 REPAIR_SHARE = 0.1
@@ -153,7 +153,7 @@ class EndpointAnnotator:
         run: Run | None = None
         try:
             await self._record(ledger)
-            if not self._probed:
+            if not self._probed and await self._anything_new(requests, store):
                 for notice in await self._probe(ledger):
                     yield notice
             if self._settings.batch:
@@ -208,6 +208,15 @@ class EndpointAnnotator:
     @property
     def _thinks(self) -> bool:
         return self._asker.output_tokens > self._settings.max_output_tokens
+
+    async def _anything_new(self, requests: Sequence[AnnotationRequest], store: ReplyStore) -> bool:
+        """Whether any request will be sent; a re-run of what is there costs nothing at all."""
+        for start in range(0, len(requests), LOOKUP):
+            hashes = {self.hash_of(request) for request in requests[start : start + LOOKUP]}
+            known = await store.find(sorted(hashes))
+            if sum(isinstance(reply, Reply) for reply in known.values()) < len(hashes):
+                return True
+        return False
 
     def _item_asker(self, ledger: Ledger, price: Price) -> ItemAsker:
         return ItemAsker(

@@ -158,6 +158,18 @@ async def test_an_invalid_answer_gets_one_repair_and_is_not_asked_again(
     assert len(server.log()) == before
 
 
+async def test_a_re_run_of_what_is_there_sends_nothing_even_in_a_new_process(
+    serve: Any, annotator_for: Any, label_requests: Any
+) -> None:
+    server, store = serve(), MemoryReplyStore()
+    first = await collect(annotator_for(server), label_requests(10), store)
+    before, spent = len(server.log()), await store.balance()
+    again = await collect(annotator_for(server), label_requests(10), store)
+    assert sorted(r.item_id for r in again) == sorted(r.item_id for r in first)
+    assert len(server.log()) == before
+    assert await store.balance() == spent
+
+
 async def test_one_item_that_always_fails_harms_no_other_and_is_asked_again_later(
     serve: Any, annotator_for: Any, label_requests: Any
 ) -> None:
