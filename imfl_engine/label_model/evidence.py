@@ -87,7 +87,7 @@ class LabelModelOptions:
     soft_counts: float = 0.5
     """Weight of an LLM item's posterior in the confusion counts, against 1 for a pair."""
     sharpness: float = 1.0
-    """Power of the posteriors that heads and targets learn from; 1 leaves them as they are."""
+    """Power of the posteriors that the heads learn from; 1 leaves them as they are."""
     prior_strength: float = 4.0
     """Pseudo-counts of each confusion row."""
 
