@@ -56,4 +56,4 @@ def padded_tokens(lengths: Lengths, batches: Sequence[IndexArray]) -> NDArray[np
 
 
 STEP_COST = 64.0
-"""A step's fixed cost in tokens: measured on 2 cores, a step of one token takes about this long."""
+"""A step's fixed cost (optimiser, overhead) in tokens; a rough figure, for ETAs only."""

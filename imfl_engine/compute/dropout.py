@@ -56,7 +56,7 @@ class PooledDropout(torch.nn.Module):  # type: ignore[misc]
 def pool_dropout(model: Any, seed: int) -> None:
     """Replace a CPU model's dropout, in place; attention weights are no longer dropped.
 
-    Dropout inside attention rules out the fused kernel; without it accuracy was the same.
+    Dropout inside attention rules out the fused kernel.
     """
     pools: dict[float, MaskPool] = {}
     for module in list(model.modules()):
