@@ -11,6 +11,8 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -42,6 +44,14 @@ if TYPE_CHECKING:
     from imfl_engine.project import Project
 
 log = logging.getLogger(__name__)
+
+PRELOADED = (
+    *(entry.module for entry in registry.SCREENS if entry.mode != "setup"),
+    "imfl_engine.browse",
+    "imfl_engine.loop.runner",
+    "imfl_engine.compute.client",
+    "imfl_engine.exporting",
+)
 
 PUBLISH_EVERY = 0.1
 """Seconds between two snapshots of the running jobs."""
@@ -161,6 +171,10 @@ class ImflApp(App[int]):
         for problem in self.problems:
             self.notify_problem(problem)
         await self.refresh_status()
+        if self._start_jobs:
+            _: Worker[None] = self.run_worker(
+                partial(asyncio.to_thread, preload), group="preload", exit_on_error=False
+            )
         if self._start_jobs and self.status and self.is_free_to_go_on(self.status):
             self.start_rounds()
 
@@ -468,6 +482,13 @@ class ImflApp(App[int]):
     def action_toggle_dark(self) -> None:
         """Change between the dark and the light theme."""
         self.theme = "imfl-light" if self.current_theme.dark else "imfl-dark"
+
+
+def preload() -> None:
+    """Import what the screens will need, in a thread: done when first used, it holds up a key."""
+    for name in PRELOADED:
+        with contextlib.suppress(ImportError):
+            import_module(name)
 
 
 async def run_app_async(path: Path) -> int:

@@ -98,6 +98,7 @@ class LabelScreen(ImflScreen):
         self._opinions = False
         self._uses: Counter[str] = Counter()
         self._fetching = False
+        self._fetch_again = False
         self._closing = False
         self._ended = False
         self._earlier: list[LabelEvent] = []
@@ -459,25 +460,37 @@ class LabelScreen(ImflScreen):
         self._show_current()
 
     async def _fetch(self) -> None:
-        """Fetch more of the batch beside the person's work; at the end, refresh the figures."""
+        """Fetch more of the batch beside the person's work; at its end, go on with the round.
+
+        An answer given while a fetch is under way asks for another one: the last item of a batch
+        may be answered before the fetch it began has ended.
+        """
         if self._fetching:
+            self._fetch_again = True
             return
-        self._fetching = True
-        empty_handed = self._batch.current is None
-        items = await self.attempt(lambda: self.project.queue(limit=FETCH * 2))
+        self._fetching, self._fetch_again = True, True
+        empty = False
+        while self._fetch_again:
+            self._fetch_again = False
+            items = await self.attempt(lambda: self.project.queue(limit=FETCH * 2))
+            empty = empty or self._batch.current is None
+            self._batch.add(items or [])
         self._fetching = False
-        self._batch.add(items or [])
-        if empty_handed:
-            if self._batch.current is None:
-                self._closing = True
-                self._show_end()
-                await self.imfl.refresh_status()
-                self._closing = False
-                self._set_progress()
-                status = self.imfl.status
-                if status is not None and self.imfl.is_free_to_go_on(status):
-                    self.imfl.start_rounds()
+        if self._batch.current is None:
+            await self._close_batch()
+        if empty:
             self._show_current()
+
+    async def _close_batch(self) -> None:
+        """Everything is answered: do what needs no person, if it costs nothing."""
+        self._closing = True
+        self._show_end()
+        await self.imfl.refresh_status()
+        self._closing = False
+        self._set_progress()
+        status = self.imfl.status
+        if status is not None and self.imfl.is_free_to_go_on(status):
+            self.imfl.start_rounds()
 
     def _set_progress(self) -> None:
         status = self.imfl.status

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from driving import go, shown, until
 from fake_project import HOSTILE, FakeProject
 from textual.pilot import Pilot
@@ -198,4 +200,25 @@ async def test_money_is_never_spent_without_a_key(make_app):
         await until(app, "$0.38–0.44")
         assert ("advance", {}) not in project.calls
         await pilot.press("enter")
+        await until(app, lambda: ("advance", {}) in project.calls)
+
+
+async def test_the_last_answer_of_a_batch_goes_on_even_while_a_fetch_is_under_way(make_app):
+    project = FakeProject(answered=34)
+    project.settings = project.settings.model_copy(
+        update={"annotator": project.settings.annotator.model_copy(update={"spec": "neighbours"})}
+    )
+    project.hold = True
+    quick = project.queue
+
+    async def slow(limit: int = 20):
+        found = await quick(limit)
+        await asyncio.sleep(0.3)
+        return found
+
+    app = make_app(project)
+    async with app.run_test() as pilot:
+        await label_screen(app, pilot)
+        project.queue = slow
+        await pilot.press(*"111111")
         await until(app, lambda: ("advance", {}) in project.calls)
