@@ -50,7 +50,6 @@ PRELOADED = (
     "imfl_engine.browse",
     "imfl_engine.loop.runner",
     "imfl_engine.compute.client",
-    "imfl_engine.exporting",
 )
 
 PUBLISH_EVERY = 0.1
