@@ -272,41 +272,47 @@ class Project:
 
         A test item is refused: it would be trained on.
         """
-        item = await self._pool_item(item_id)
-        allowed = items.labels_of(item, self._settings.task.label_names)
-        if label not in allowed:
-            shown = ", ".join(allowed[:10]) + (", …" if len(allowed) > 10 else "")
-            raise UsageError(f"'{label}' is not a label of '{item.key}'.", f"Use one of: {shown}.")
-        return await self._record(
-            item_id, Action.LABEL, label=label, seconds=seconds, origin=origin
+
+        def check(con: Connection, item: Item) -> None:
+            allowed = items.labels_of(item, self._settings.task.label_names)
+            if label not in allowed:
+                shown = ", ".join(allowed[:10]) + (", …" if len(allowed) > 10 else "")
+                raise UsageError(
+                    f"'{label}' is not a label of '{item.key}'.", f"Use one of: {shown}."
+                )
+
+        return await self._decide(
+            item_id, Action.LABEL, check, label=label, seconds=seconds, origin=origin
         )
 
     async def skip(
         self, item_id: int, *, seconds: float | None = None, origin: Origin = Origin.BATCH
     ) -> LabelEvent:
         """Leave an item out of the batch; it costs no label and its place goes to a later round."""
-        await self._pool_item(item_id)
-        return await self._record(item_id, Action.SKIP, seconds=seconds, origin=origin)
+        return await self._decide(item_id, Action.SKIP, seconds=seconds, origin=origin)
 
     async def flag(self, item_id: int, on: bool = True) -> LabelEvent:
         """Mark an item, or take the mark away."""
-        return await self._record(item_id, Action.FLAG if on else Action.UNFLAG)
+        return await self._decide(item_id, Action.FLAG if on else Action.UNFLAG)
 
     async def note(self, item_id: int, text: str) -> LabelEvent:
         """Write a comment on an item, replacing the one before."""
-        return await self._record(item_id, Action.NOTE, comment=text)
+        return await self._decide(item_id, Action.NOTE, comment=text)
 
     async def accept(self, item_id: int, *, seconds: float | None = None) -> LabelEvent:
         """Keep the LLM's label after looking at it. Raises `UsageError` where there is none."""
-        item = await self._pool_item(item_id)
-        if not await self._database.read(lambda con: reports.has_llm_label(con, item_id)):
-            raise UsageError(f"'{item.key}' has no LLM label to accept.", "Label it instead.")
-        return await self._record(item_id, Action.ACCEPT, seconds=seconds, origin=Origin.REVIEW)
+
+        def check(con: Connection, item: Item) -> None:
+            if not reports.has_llm_label(con, item_id):
+                raise UsageError(f"'{item.key}' has no LLM label to accept.", "Label it instead.")
+
+        return await self._decide(
+            item_id, Action.ACCEPT, check, seconds=seconds, origin=Origin.REVIEW
+        )
 
     async def reject(self, item_id: int, *, seconds: float | None = None) -> LabelEvent:
         """Take an item out of the training set and the export."""
-        await self._pool_item(item_id)
-        return await self._record(item_id, Action.REJECT, seconds=seconds, origin=Origin.REVIEW)
+        return await self._decide(item_id, Action.REJECT, seconds=seconds, origin=Origin.REVIEW)
 
     async def accept_below(self, risk: float) -> int:
         """Keep, unseen, every unreviewed LLM label below ``risk``; one `undo` takes all back."""
@@ -429,46 +435,46 @@ class Project:
 
         return await save_model(self.loop, folder)
 
-    async def _item(self, item_id: int) -> Item:
-        found = await self._database.read(lambda con: items.by_ids(con, [item_id]))
-        if not found:
-            raise UsageError(f"There is no item {item_id}.", "See `imfl-tui next` for items.")
-        return found[0]
-
-    async def _pool_item(self, item_id: int) -> Item:
-        item = await self._item(item_id)
-        if item.split != "pool":
-            raise UsageError(
-                f"'{item.key}' is a test item, which nothing may be trained on.",
-                "Label items of the pool.",
-            )
-        return item
-
     async def _current_round(self) -> int:
         opened = await self._database.read(rounds.opened)
         return opened[-1].round if opened else 0
 
-    async def _record(
+    async def _decide(
         self,
         item_id: int,
         action: Action,
+        check: Callable[[Connection, Item], None] | None = None,
         *,
         label: str | None = None,
         seconds: float | None = None,
         comment: str | None = None,
         origin: Origin = Origin.BATCH,
     ) -> LabelEvent:
+        """Check and append one event in one go on the writer thread.
+
+        A key press so waits for no read that a screen has asked for.
+        """
         if seconds is not None:
             seconds = min(max(seconds, 0.0), LONGEST_COUNTED_SECONDS)
 
         def write(con: Connection) -> LabelEvent:
-            opened = rounds.newest_round(con)
+            found = items.by_ids(con, [item_id])
+            if not found:
+                raise UsageError(f"There is no item {item_id}.", "See `imfl-tui next` for items.")
+            item = found[0]
+            if item.split != "pool":
+                raise UsageError(
+                    f"'{item.key}' is a test item, which nothing may be trained on.",
+                    "Label items of the pool.",
+                )
+            if check is not None:
+                check(con, item)
             return labels.record(
                 con,
                 item_id,
                 action,
                 label=label,
-                round=opened,
+                round=rounds.newest_round(con),
                 origin=origin,
                 annotator=self.person,
                 seconds=seconds,

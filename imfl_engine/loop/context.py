@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 EMBED_SLICE = 1024
 """Texts sent to the compute process at once: bounds memory and what a kill can lose."""
 
+WRITE_SLICE = 128
+"""Vectors written at once: the person's next key waits for one such write at most."""
+
 
 @dataclass
 class LoopContext:
@@ -111,9 +114,14 @@ class LoopContext:
                             matrix[event.indices] = event.vectors
                         elif isinstance(event, Progress):
                             yield _within(event, done + start, len(ids))
-                if matrix is not None:
+                if matrix is None:
+                    continue
+                for first in range(0, len(part), WRITE_SLICE):
+                    rows = slice(first, first + WRITE_SLICE)
                     await self.database.write(
-                        partial(vectors.add, embedder=embedder, ids=part, vectors=matrix)
+                        partial(
+                            vectors.add, embedder=embedder, ids=part[rows], vectors=matrix[rows]
+                        )
                     )
 
     async def vectors_of(self, ids: Sequence[int]) -> NDArray[np.float32]:
