@@ -36,7 +36,10 @@ class Tmux:
         }
         setting = " ".join(f"{name}={shlex.quote(value)}" for name, value in variables.items())
         command = shlex.join([sys.executable, "-m", "imfl_tui", *arguments])
-        script = f"cd {shlex.quote(str(self.folder))}; unset COLUMNS LINES; {setting} {command}; echo EXIT=$?; sleep 600"
+        script = (
+            f"cd {shlex.quote(str(self.folder))}; unset COLUMNS LINES; {setting} {command}; "
+            "echo EXIT=$?; sleep 600"
+        )
         columns, lines = self._size
         self._tmux("new-session", "-d", "-s", "app", "-x", columns, "-y", lines, script)
 
