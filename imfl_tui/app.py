@@ -263,7 +263,13 @@ class ImflApp(App[int]):
         return self.start_job("rounds", self._rounds)
 
     async def _rounds(self) -> AsyncIterator[Event]:
-        """The rounds; they need the compute process now, so what is embedded ahead gives way."""
+        """The rounds; they need the compute process now, so what is embedded ahead gives way.
+
+        It is stopped only once it has shown progress: a process cut off while it loads its
+        libraries has to load them again.
+        """
+        while (job := self._state.running.get("prefetch")) is not None and job.progress is None:
+            await asyncio.sleep(PUBLISH_EVERY)
         await self.stop_job("prefetch")
         async with contextlib.aclosing(self.project.advance()) as events:
             async for event in events:
