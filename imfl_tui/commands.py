@@ -22,7 +22,12 @@ def palette_commands(app: ImflApp, screen: Screen[Any]) -> Iterable[SystemComman
     seen: set[str] = set()
     for active in screen.active_bindings.values():
         binding = active.binding
-        if not binding.description or binding.system or binding.action in seen or not active.enabled:
+        if (
+            not binding.description
+            or binding.system
+            or binding.action in seen
+            or not active.enabled
+        ):
             continue
         if binding.action in ("command_palette", "help", "quit"):
             continue
@@ -39,9 +44,7 @@ def palette_commands(app: ImflApp, screen: Screen[Any]) -> Iterable[SystemComman
                     f"go: {entry.title.lower()}", entry.words, partial(app.action_go, entry.mode)
                 )
     if app.jobs.rounds is None and app.has_project:
-        yield SystemCommand(
-            "rounds: go on", "Do every step that needs no person", app.start_rounds
-        )
+        yield SystemCommand("rounds: go on", "Do every step that needs no person", app.start_rounds)
     for name in app.jobs.running:
         yield SystemCommand(
             f"job: stop {name}", "Cancel it; what is committed stays", partial(app.stop_job, name)
@@ -49,7 +52,9 @@ def palette_commands(app: ImflApp, screen: Screen[Any]) -> Iterable[SystemComman
     yield SystemCommand(
         "view: dark or light", "Change between the two themes", app.action_toggle_dark
     )
-    yield SystemCommand("view: theme", "Choose a theme, ANSI ones included", app.action_change_theme)
+    yield SystemCommand(
+        "view: theme", "Choose a theme, ANSI ones included", app.action_change_theme
+    )
     yield SystemCommand("help: this screen", "What is on it and every key", app.action_help)
     yield SystemCommand("app: quit", "Leave; nothing committed is lost", app.action_quit)
 

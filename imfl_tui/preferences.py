@@ -39,7 +39,9 @@ class Preferences:
 def preferences_path() -> Path:
     """Where the file lies; ``IMFL_TUI_CONFIG`` names another folder."""
     folder = os.environ.get("IMFL_TUI_CONFIG")
-    return (Path(folder) if folder else user_config_path("imfl-tui", appauthor=False)) / "settings.toml"
+    return (
+        Path(folder) if folder else user_config_path("imfl-tui", appauthor=False)
+    ) / "settings.toml"
 
 
 def load_preferences(path: Path) -> Preferences:
