@@ -99,7 +99,7 @@ class LabelScreen(ImflScreen):
         self._uses: Counter[str] = Counter()
         self._fetching = False
         self._fetch_again = False
-        self._closing = False
+        self._wrapping_up = False
         self._ended = False
         self._earlier: list[LabelEvent] = []
 
@@ -483,10 +483,10 @@ class LabelScreen(ImflScreen):
 
     async def _close_batch(self) -> None:
         """Everything is answered: do what needs no person, if it costs nothing."""
-        self._closing = True
+        self._wrapping_up = True
         self._show_end()
         await self.imfl.refresh_status()
-        self._closing = False
+        self._wrapping_up = False
         self._set_progress()
         status = self.imfl.status
         if status is not None and self.imfl.is_free_to_go_on(status):
@@ -530,7 +530,7 @@ class LabelScreen(ImflScreen):
         self.query_one(Labels).show(())
         self.query_one(ItemPane).show_words(
             [line(""), line(("  ▸ ", "accent"), ("one moment", "dim"))]
-            if self._closing
+            if self._wrapping_up
             else end_lines(status, self.imfl.jobs, self._price(), self._batch.answers)
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 from driving import go, shown, until
 from fake_project import HOSTILE, FakeProject
@@ -10,7 +11,7 @@ from textual.pilot import Pilot
 
 from imfl_engine.errors import StorageError
 from imfl_engine.events import Progress
-from imfl_engine.types import Action
+from imfl_engine.types import Action, Step, StepKind
 from imfl_tui.screens.dialogs import Picker, Problem
 from imfl_tui.screens.label import LabelScreen
 
@@ -222,3 +223,16 @@ async def test_the_last_answer_of_a_batch_goes_on_even_while_a_fetch_is_under_wa
         project.queue = slow
         await pilot.press(*"111111")
         await until(app, lambda: ("advance", {}) in project.calls)
+
+
+async def test_the_next_batch_is_offered_as_soon_as_it_is_chosen(make_app):
+    project = FakeProject(answered=38)
+    app = make_app(project)
+    async with app.run_test(size=(100, 30)) as pilot:
+        await label_screen(app, pilot)
+        await pilot.press("1", "1")
+        await until(app, "$0.38–0.44")
+        await until(app, lambda: not app._status_lock.locked())
+        assert app.status is not None
+        app.status = replace(app.status, step=Step(StepKind.LABEL, 4, 0, 13))
+        await until(app, "enter start round 4: 13 items wait for you")
