@@ -47,7 +47,8 @@ class Tmux:
         """Press keys, by tmux's names."""
         for key in keys:
             self._tmux("send-keys", "-t", "app", key)
-            time.sleep(0.05)
+            # A terminal cannot tell Escape from the start of a sequence but by what follows soon.
+            time.sleep(0.5 if key == "Escape" else 0.05)
 
     def type(self, text: str) -> None:
         """Type text as it is."""
