@@ -23,6 +23,8 @@ def run_until(project: Path, line_with: str, stop: signal.Signals = signal.SIGKI
         [sys.executable, "-m", "imfl_tui", "run", str(project), "--human", "gold"],
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        # A shell that started the tests in the background has them ignore the interrupt.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:  # fmt: skip
         assert process.stderr is not None
         told = []
