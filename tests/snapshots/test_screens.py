@@ -58,7 +58,7 @@ async def compare(name: str, app: ImflApp) -> None:
         path.write_text(drawn(app), encoding="utf-8")
     assert path.exists(), f"no snapshot {path.name}: look at the screen, then SNAPSHOTS=write"
     wanted = path.read_text(encoding="utf-8")
-    for _ in range(250):
+    for _ in range(1000):
         if drawn(app) == wanted:
             return
         await asyncio.sleep(0.02)
