@@ -317,7 +317,6 @@ class Project:
     async def accept_below(self, risk: float) -> int:
         """Keep, unseen, every unreviewed LLM label below ``risk``; one `undo` takes all back."""
         batch_id = uuid.uuid4().hex
-        current = await self._current_round()
 
         def accept(con: Connection) -> int:
             ids = reports.unreviewed_below(con, risk)
@@ -327,7 +326,7 @@ class Project:
                 con,
                 ids,
                 Action.ACCEPT_BULK,
-                round=current,
+                round=rounds.newest_round(con),
                 origin=Origin.REVIEW,
                 annotator=self.person,
                 batch_id=batch_id,
@@ -434,10 +433,6 @@ class Project:
         from imfl_engine.applying import save_model
 
         return await save_model(self.loop, folder)
-
-    async def _current_round(self) -> int:
-        opened = await self._database.read(rounds.opened)
-        return opened[-1].round if opened else 0
 
     async def _decide(
         self,

@@ -244,6 +244,16 @@ def mapped_errors(path: Path) -> Iterator[None]:
         ) from error
 
 
+@contextmanager
+def arrow_view(con: Connection, name: str, table: object) -> Iterator[None]:
+    """Let SQL read an Arrow table as ``name`` within the block."""
+    con.register(name, table)
+    try:
+        yield
+    finally:
+        con.unregister(name)
+
+
 def first_line(text: str) -> str:
     """Return the first line of a library's message, without its class prefix."""
     line = text.strip().splitlines()[0] if text.strip() else "no reason given"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
-from imfl_engine.store.database import Connection
+from imfl_engine.store.database import Connection, arrow_view
 from imfl_engine.types import Item, option_letter
 from imfl_engine.views import ItemFilter, ItemRow
 
@@ -29,14 +29,11 @@ def begin_import(con: Connection) -> None:
 
 def stage(con: Connection, table: pa.Table) -> int:
     """Add an Arrow table with the reader's columns to the staging table; returns its row count."""
-    con.register("batch_of_items", table)
-    try:
+    with arrow_view(con, "batch_of_items", table):
         con.execute(
             "INSERT INTO incoming SELECT nextval('incoming_rows'), key, text, context, options, "
             "gold, split, meta, content_hash FROM batch_of_items"
         )
-    finally:
-        con.unregister("batch_of_items")
     return int(table.num_rows)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from imfl_engine.store.database import Connection
+from imfl_engine.store.database import Connection, arrow_view
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -55,15 +55,12 @@ def add(con: Connection, embedder: str, ids: Sequence[int], vectors: FloatArray)
     import pyarrow as pa
 
     table = pa.table({"item_id": pa.array(list(ids), pa.int64()), "vector": _list_column(vectors)})
-    con.register("batch_of_vectors", table)
-    try:
+    with arrow_view(con, "batch_of_vectors", table):
         con.execute(
             "INSERT INTO vectors SELECT ?, item_id, vector FROM batch_of_vectors "
             "WHERE item_id NOT IN (SELECT item_id FROM vectors WHERE embedder = ?)",
             [embedder, embedder],
         )
-    finally:
-        con.unregister("batch_of_vectors")
 
 
 def fetch(con: Connection, embedder: str, ids: Sequence[int]) -> FloatArray:
@@ -99,16 +96,13 @@ def replace_predictions(
             "probabilities": _list_column(probabilities),
         }
     )
-    con.register("batch_of_predictions", table)
-    try:
+    with arrow_view(con, "batch_of_predictions", table):
         con.execute(
             "DELETE FROM predictions WHERE round = ? "
             "AND item_id IN (SELECT item_id FROM batch_of_predictions)",
             [round],
         )
         con.execute("INSERT INTO predictions SELECT ?, * FROM batch_of_predictions", [round])
-    finally:
-        con.unregister("batch_of_predictions")
 
 
 def predictions(con: Connection, round: int, ids: Sequence[int]) -> dict[int, FloatVector]:
@@ -118,10 +112,7 @@ def predictions(con: Connection, round: int, ids: Sequence[int]) -> dict[int, Fl
         "AND item_id IN (SELECT unnest(?::BIGINT[])) ORDER BY item_id",
         params=[round, list(ids)],
     ).to_arrow_table()
-    if table.num_rows == 0:
-        return {}
-    matrix = _matrix(table["probabilities"], table.num_rows)
-    return dict(zip(table["item_id"].to_pylist(), matrix, strict=True))
+    return _by_item(table)
 
 
 def predictions_before(con: Connection, round: int, ids: Sequence[int]) -> dict[int, FloatVector]:
@@ -132,10 +123,7 @@ def predictions_before(con: Connection, round: int, ids: Sequence[int]) -> dict[
         "QUALIFY row_number() OVER (PARTITION BY item_id ORDER BY round DESC) = 1 ORDER BY item_id",
         params=[round, list(ids)],
     ).to_arrow_table()
-    if table.num_rows == 0:
-        return {}
-    matrix = _matrix(table["probabilities"], table.num_rows)
-    return dict(zip(table["item_id"].to_pylist(), matrix, strict=True))
+    return _by_item(table)
 
 
 def newest_round(con: Connection) -> int | None:
@@ -173,12 +161,16 @@ def replace_posteriors(
             "p_wrong": pa.array(list(p_wrong), pa.float64()),
         }
     )
-    con.register("batch_of_posteriors", table)
-    try:
+    with arrow_view(con, "batch_of_posteriors", table):
         con.execute("DELETE FROM posteriors WHERE round = ?", [round])
         con.execute("INSERT INTO posteriors SELECT ?, * FROM batch_of_posteriors", [round])
-    finally:
-        con.unregister("batch_of_posteriors")
+
+
+def _by_item(table: pa.Table) -> dict[int, FloatVector]:
+    if table.num_rows == 0:
+        return {}
+    matrix = _matrix(table["probabilities"], table.num_rows)
+    return dict(zip(table["item_id"].to_pylist(), matrix, strict=True))
 
 
 def _in_order(table: pa.Table, column: str, ids: Sequence[int]) -> FloatArray:
