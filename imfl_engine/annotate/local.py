@@ -6,7 +6,6 @@ the label set cannot happen, and every reply comes with log-probabilities.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -14,10 +13,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from imfl_engine.annotate.ports import Committed, ReplyStore
+from imfl_engine.annotate.free import FreeAnnotator
 from imfl_engine.annotate.prompts import labels_of, prompt_hash
 from imfl_engine.compute.wire import LabelPrompt, LabelScores
-from imfl_engine.events import Annotated, Notice, Progress
+from imfl_engine.events import Notice, Progress
 from imfl_engine.settings import Annotator as AnnotatorSettings
 from imfl_engine.settings import Task
 from imfl_engine.types import AnnotationRequest, Item, Reply, ReplyStatus
@@ -26,23 +25,25 @@ from imfl_engine.views import CostEstimate
 if TYPE_CHECKING:
     from imfl_engine.compute.client import Compute
 
-GROUP = 256
-"""Prompts scored, calibrated and committed together: enough for a stable mean of each label, few
-enough that a kill loses little work."""
-
 ITEM_CHARACTERS = 1500
 DEMONSTRATION_CHARACTERS = 600
 
 
-class LocalAnnotator:
-    """Scores labels with a causal language model; free, private and without a network."""
+class LocalAnnotator(FreeAnnotator):
+    """Scores labels with a causal language model; free, private and without a network.
+
+    The compute process belongs to the project, and the model is looked for when it is first used.
+    """
+
+    group = 256
+    """Prompts scored, calibrated and committed together: enough for a stable mean of each label,
+    few enough that a kill loses little work."""
 
     def __init__(self, task: Task, settings: AnnotatorSettings, compute: Compute) -> None:
+        super().__init__()
         self._task = task
         self._settings = settings
         self._compute = compute
-        self._running = asyncio.Event()
-        self._running.set()
 
     @property
     def name(self) -> str:
@@ -53,10 +54,6 @@ class LocalAnnotator:
     def shots(self) -> int | None:
         """As the settings say."""
         return None
-
-    async def check(self) -> Sequence[Notice]:
-        """The model is looked for when it is first used."""
-        return ()
 
     def estimate(
         self, requests: Sequence[AnnotationRequest], *, calls: int | None = None
@@ -70,74 +67,29 @@ class LocalAnnotator:
             count, scaled, scaled, 0, 0, 0.0, 0.0, 0.0, True, "a local model costs no money"
         )
 
-    async def annotate(
-        self,
-        requests: Sequence[AnnotationRequest],
-        store: ReplyStore,
-        *,
-        limit_usd: float | None = None,
-    ) -> AsyncGenerator[Annotated | Notice | Progress, None]:
-        """See `ports.Annotator.annotate`."""
-        balance = await store.balance()
+    async def _answer(
+        self, requests: Sequence[AnnotationRequest]
+    ) -> AsyncGenerator[Reply | Notice | Progress, None]:
         started = time.monotonic()
-        done = invalid = 0
-        for first in range(0, len(requests), GROUP):
-            await self._running.wait()
-            part = requests[first : first + GROUP]
-            scores: dict[int, tuple[np.ndarray, int, int]] = {}
-            async with aclosing(
-                self._compute.score_labels(
-                    self._settings.model,
-                    [label_prompt(self._task, request) for request in part],
-                    context_tokens=self._settings.context_tokens,
-                )
-            ) as events:
-                async for event in events:
-                    if isinstance(event, LabelScores):
-                        for row, index in enumerate(event.indices):
-                            scores[int(index)] = (
-                                event.log_probabilities[row],
-                                int(event.input_tokens[row]),
-                                int(event.cached_tokens[row]),
-                            )
-                    elif isinstance(event, Progress):
-                        yield Progress("annotate", first + event.done, len(requests))
-                    else:
-                        yield event
-            seconds = (time.monotonic() - started) / max(first + len(part), 1)
-            replies = [
-                self._reply(request, scores.get(index), seconds)
-                for index, request in enumerate(part)
-            ]
-            await store.write([Committed(reply) for reply in replies])
-            rate = (done + len(replies)) / max(time.monotonic() - started, 1e-6)
-            for reply in replies:
-                done += 1
-                invalid += not reply.status.has_label
-                yield Annotated(
-                    reply=reply,
-                    done=done,
-                    total=len(requests),
-                    in_flight=0,
-                    retries=0,
-                    invalid=invalid,
-                    spent_usd=balance.spent,
-                    reserved_usd=balance.reserved + balance.lost,
-                    limit_usd=limit_usd,
-                    per_minute=rate * 60,
-                    eta_seconds=(len(requests) - done) / rate,
-                )
-
-    def pause(self) -> None:
-        """Begin no further group."""
-        self._running.clear()
-
-    def resume(self) -> None:
-        """Go on after `pause`."""
-        self._running.set()
-
-    async def close(self) -> None:
-        """The compute process belongs to the project."""
+        scores: dict[int, tuple[np.ndarray, int, int]] = {}
+        prompts = [label_prompt(self._task, request) for request in requests]
+        scored = self._compute.score_labels(
+            self._settings.model, prompts, context_tokens=self._settings.context_tokens
+        )
+        async with aclosing(scored) as events:
+            async for event in events:
+                if isinstance(event, LabelScores):
+                    for row, index in enumerate(event.indices):
+                        scores[int(index)] = (
+                            event.log_probabilities[row],
+                            int(event.input_tokens[row]),
+                            int(event.cached_tokens[row]),
+                        )
+                else:
+                    yield event
+        seconds = (time.monotonic() - started) / len(requests)
+        for index, request in enumerate(requests):
+            yield self._reply(request, scores.get(index), seconds)
 
     def _reply(
         self,

@@ -5,16 +5,15 @@ It is the default of the demo and the floor that any language model has to beat.
 
 from __future__ import annotations
 
-import asyncio
 import re
 import time
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 
 import numpy as np
 
-from imfl_engine.annotate.ports import Committed, ReplyStore
+from imfl_engine.annotate.free import FreeAnnotator
 from imfl_engine.annotate.prompts import labels_of, prompt_hash
-from imfl_engine.events import Annotated, Notice, Progress
+from imfl_engine.events import Notice, Progress
 from imfl_engine.settings import Task
 from imfl_engine.types import AnnotationRequest, Demonstration, Item, Reply, ReplyStatus
 from imfl_engine.views import CostEstimate
@@ -24,19 +23,16 @@ TEMPERATURE = 0.15
 PRIOR = 0.5
 """Pseudo-votes spread over all labels, in units of the nearest neighbour's vote."""
 VOTERS = 15
-GROUP = 200
-"""Replies committed in one transaction."""
 
 _WORD = re.compile(r"\w+")
 
 
-class Neighbours:
+class Neighbours(FreeAnnotator):
     """Labels an item by the similarity-weighted vote of its demonstrations."""
 
     def __init__(self, task: Task) -> None:
+        super().__init__()
         self._task = task
-        self._running = asyncio.Event()
-        self._running.set()
 
     @property
     def name(self) -> str:
@@ -51,10 +47,6 @@ class Neighbours:
         TREC .52 .54 .55, PubMedQA .45 .46 .48.
         """
         return VOTERS
-
-    async def check(self) -> Sequence[Notice]:
-        """Nothing can be missing."""
-        return ()
 
     def estimate(
         self, requests: Sequence[AnnotationRequest], *, calls: int | None = None
@@ -73,50 +65,11 @@ class Neighbours:
             price_source="neighbours cost nothing",
         )
 
-    async def annotate(
-        self,
-        requests: Sequence[AnnotationRequest],
-        store: ReplyStore,
-        *,
-        limit_usd: float | None = None,
-    ) -> AsyncGenerator[Annotated | Notice | Progress, None]:
-        """See `ports.Annotator.annotate`."""
-        balance = await store.balance()
-        start = time.monotonic()
-        done = invalid = 0
-        for first in range(0, len(requests), GROUP):
-            await self._running.wait()
-            replies = [self._reply(request) for request in requests[first : first + GROUP]]
-            await store.write([Committed(reply) for reply in replies])
-            rate = (done + len(replies)) / max(time.monotonic() - start, 1e-6)
-            for reply in replies:
-                done += 1
-                invalid += not reply.status.has_label
-                yield Annotated(
-                    reply=reply,
-                    done=done,
-                    total=len(requests),
-                    in_flight=0,
-                    retries=0,
-                    invalid=invalid,
-                    spent_usd=balance.spent,
-                    reserved_usd=balance.reserved + balance.lost,
-                    limit_usd=limit_usd,
-                    per_minute=rate * 60,
-                    eta_seconds=(len(requests) - done) / rate,
-                )
-            await asyncio.sleep(0)
-
-    def pause(self) -> None:
-        """See `ports.Annotator.pause`."""
-        self._running.clear()
-
-    def resume(self) -> None:
-        """See `ports.Annotator.resume`."""
-        self._running.set()
-
-    async def close(self) -> None:
-        """Nothing is open."""
+    async def _answer(
+        self, requests: Sequence[AnnotationRequest]
+    ) -> AsyncGenerator[Reply | Notice | Progress, None]:
+        for request in requests:
+            yield self._reply(request)
 
     def _reply(self, request: AnnotationRequest) -> Reply:
         start = time.perf_counter()

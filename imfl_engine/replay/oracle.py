@@ -7,21 +7,17 @@ and the seed alone: all arms of a seed meet the same mistakes.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
-import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from imfl_engine.annotate.ports import Committed, ReplyStore
+from imfl_engine.annotate.free import FreeAnnotator
 from imfl_engine.errors import UsageError
-from imfl_engine.events import Annotated, Notice, Progress
+from imfl_engine.events import Notice, Progress
 from imfl_engine.types import AnnotationRequest, Item, Reply, ReplyStatus, option_letter
 from imfl_engine.views import CostEstimate
-
-_GROUP = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,16 +79,15 @@ def parse_noise(spec: str) -> Noise:
     return Noise(accuracy, {truth.strip(): said.strip() for truth, _, said in pairs})
 
 
-class SimulatedAnnotator:
-    """An `imfl_engine.annotate.ports.Annotator` that knows the gold labels and errs on purpose."""
+class SimulatedAnnotator(FreeAnnotator):
+    """An annotator that knows the gold labels and errs on purpose."""
 
     def __init__(self, noise: Noise, labels: Sequence[str], *, spec: str, seed: int) -> None:
+        super().__init__()
         self._noise = noise
         self._labels = tuple(labels)
         self._spec = spec
         self._seed = seed
-        self._running = asyncio.Event()
-        self._running.set()
 
     @property
     def name(self) -> str:
@@ -104,10 +99,6 @@ class SimulatedAnnotator:
         """No demonstration is read."""
         return 0
 
-    async def check(self) -> Sequence[Notice]:
-        """Nothing can be missing."""
-        return ()
-
     def estimate(
         self, requests: Sequence[AnnotationRequest], *, calls: int | None = None
     ) -> CostEstimate:
@@ -115,38 +106,11 @@ class SimulatedAnnotator:
         count = len(requests) if calls is None else calls
         return CostEstimate(count, 0, 0, 0, 0, 0.0, 0.0, 0.0, True, "a simulated LLM costs nothing")
 
-    async def annotate(
-        self,
-        requests: Sequence[AnnotationRequest],
-        store: ReplyStore,
-        *,
-        limit_usd: float | None = None,
-    ) -> AsyncGenerator[Annotated | Notice | Progress, None]:
-        """See `imfl_engine.annotate.ports.Annotator.annotate`."""
-        start = time.monotonic()
-        done = 0
-        for first in range(0, len(requests), _GROUP):
-            await self._running.wait()
-            replies = [self._reply(request) for request in requests[first : first + _GROUP]]
-            await store.write([Committed(reply) for reply in replies])
-            rate = (done + len(replies)) / max(time.monotonic() - start, 1e-6)
-            for reply in replies:
-                done += 1
-                left = (len(requests) - done) / rate
-                yield Annotated(
-                    reply, done, len(requests), 0, 0, 0, 0.0, 0.0, limit_usd, rate * 60, left
-                )
-
-    def pause(self) -> None:
-        """See `imfl_engine.annotate.ports.Annotator.pause`."""
-        self._running.clear()
-
-    def resume(self) -> None:
-        """See `imfl_engine.annotate.ports.Annotator.resume`."""
-        self._running.set()
-
-    async def close(self) -> None:
-        """Nothing is open."""
+    async def _answer(
+        self, requests: Sequence[AnnotationRequest]
+    ) -> AsyncGenerator[Reply | Notice | Progress, None]:
+        for request in requests:
+            yield self._reply(request)
 
     def _reply(self, request: AnnotationRequest) -> Reply:
         item = request.item
