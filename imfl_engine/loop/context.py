@@ -10,10 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from imfl_engine.annotate.ports import Annotator
 from imfl_engine.compute.client import Compute
+from imfl_engine.compute.collect import Collected
 from imfl_engine.compute.wire import ModelInput, VectorChunk
 from imfl_engine.events import Event, Progress
 from imfl_engine.settings import Settings
@@ -22,6 +21,7 @@ from imfl_engine.store.database import Database
 from imfl_engine.types import Item, StepKind, option_letter
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
 EMBED_SLICE = 1024
@@ -104,16 +104,14 @@ class LoopContext:
                 part = wanted[start : start + EMBED_SLICE]
                 found = await self.database.read(partial(items.by_ids, ids=part))
                 texts = [item_text(item) for item in found]
-                matrix: np.ndarray | None = None
+                collected = Collected(len(part))
                 async with aclosing(self.compute.embed(texts, embedder=embedder)) as events:
                     async for event in events:
                         if isinstance(event, VectorChunk):
-                            if matrix is None:
-                                width = event.vectors.shape[1]
-                                matrix = np.zeros((len(part), width), dtype=np.float32)
-                            matrix[event.indices] = event.vectors
+                            collected.put(event)
                         elif isinstance(event, Progress):
                             yield _within(event, done + start, len(ids))
+                matrix = collected.matrix
                 if matrix is None:
                     continue
                 for first in range(0, len(part), WRITE_SLICE):

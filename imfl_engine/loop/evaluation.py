@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from imfl_engine.compute.collect import Collected
 from imfl_engine.compute.wire import ProbabilityChunk
 from imfl_engine.events import Event, Progress
 from imfl_engine.loop.context import LoopContext, model_input
@@ -62,7 +63,7 @@ async def predict_items(
         part = list(ids[start : start + PREDICT_SLICE])
         found = await context.items_of(part)
         features = await context.vectors_of(part) if is_probe else None
-        matrix: np.ndarray[Any, np.dtype[np.float32]] | None = None
+        collected = Collected(len(part))
         async with aclosing(
             context.compute.predict(
                 folder, [model_input(item) for item in found], features=features, job="evaluate"
@@ -70,15 +71,17 @@ async def predict_items(
         ) as events:
             async for answer in events:
                 if isinstance(answer, ProbabilityChunk):
-                    if matrix is None:
-                        width = answer.probabilities.shape[1]
-                        matrix = np.zeros((len(part), width), dtype=np.float32)
-                    matrix[answer.indices] = answer.probabilities
+                    collected.put(answer)
                 else:
                     yield Progress("evaluate", start + answer.done, len(ids), answer.unit)
-        if matrix is not None:
+        if collected.matrix is not None:
             await context.database.write(
-                partial(vectors.replace_predictions, round=round, ids=part, probabilities=matrix)
+                partial(
+                    vectors.replace_predictions,
+                    round=round,
+                    ids=part,
+                    probabilities=collected.matrix,
+                )
             )
 
 

@@ -9,6 +9,7 @@ from contextlib import aclosing
 import numpy as np
 
 from imfl_engine import query
+from imfl_engine.compute.collect import Collected
 from imfl_engine.compute.wire import ProbabilityChunk
 from imfl_engine.events import Event, Progress
 from imfl_engine.loop.context import LoopContext, model_input
@@ -86,18 +87,16 @@ async def score(context: LoopContext, round: int) -> AsyncGenerator[Event, None]
     features = None
     if context.settings.training.target == "probe":
         features = await context.vectors_of(wanted)
-    matrix: np.ndarray | None = None
+    collected = Collected(len(wanted))
     async with aclosing(
         context.compute.predict(folder, [model_input(item) for item in found], features=features)
     ) as events:
         async for event in events:
             if isinstance(event, ProbabilityChunk):
-                if matrix is None:
-                    shape = (len(wanted), event.probabilities.shape[1])
-                    matrix = np.zeros(shape, dtype=np.float32)
-                matrix[event.indices] = event.probabilities
+                collected.put(event)
             elif isinstance(event, Progress):
                 yield event
+    matrix = collected.matrix
     if matrix is not None:
         await context.database.write(
             lambda con: vectors.replace_predictions(con, model_round, wanted, matrix)
