@@ -1,7 +1,8 @@
 """One item from question to reply: fit, reserve, send, read, repair once, settle, commit.
 
-Inside a slot of the gate the most a request can cost is reserved on disk, the request is sent, and
-its answer is settled in the same transaction as the reply it leads to. Every request is a charge of
+The most a request can cost is reserved on disk, the request is sent in a slot of the gate, its
+answer is settled there, and the reply it leads to is committed. What a kill leaves between the last
+two is a paid answer, which the next run makes into the reply. Every request is a charge of
 its own, whatever the item's fate, so the ledger can be compared with the provider's bill line by
 line.
 """
@@ -12,6 +13,7 @@ import asyncio
 import hashlib
 import json
 import random
+import time
 from typing import Any
 
 from imfl_engine.annotate.asking import Asker
@@ -33,6 +35,11 @@ ADAPTATIONS = 8
 """How often one item's request is rebuilt for what the endpoint does not take."""
 GONE_AFTER = 20
 """Refused connections in a row, with no answer in between, after which the server is gone."""
+
+
+def most_unsettled(width: int) -> int:
+    """Requests that may be sent and not settled: a full gate, and a quarter being written."""
+    return width + max(1, width // 4)
 
 
 class ItemAsker:
@@ -65,6 +72,7 @@ class ItemAsker:
         self._gate = gate
         self._requests = requests_per_minute
         self._tokens = tokens_per_minute
+        self._unsettled = asyncio.Semaphore(most_unsettled(gate.width))
         self._refused_in_a_row = 0
         self._stopped: Exception | None = None
 
@@ -93,7 +101,7 @@ class ItemAsker:
         if isinstance(known, PaidAnswer):
             reply = item.resume(known)
             if reply is not None:
-                await self._ledger.writer.write(Committed(reply))
+                await self._ledger.replies.write(Committed(reply))
                 return reply
         attempt, adaptations = 1, 0
         while True:
@@ -126,22 +134,26 @@ class ItemAsker:
         likely = count.likely * self.asker.calibration.factor + min(output_limit, 16)
         await self._requests.take()
         await self._tokens.take(likely)
-        async with self._gate:
-            charge = await self._ledger.reserve(
-                self.price.at_most(count, output_limit),
-                prompt_hash=item.prompt_hash,
-                item_id=item.request.item.item_id,
-                round_=item.request.round,
-            )
-            self._ledger.sent(charge)
-            item.tally.attempts += 1
-            try:
-                answer = await self.endpoint.ask(body, idempotency_key=_digest(body))
-            except Fault as fault:
-                await self._settle_fault(fault, charge)
-                raise
-            self._refused_in_a_row = 0
-            self._gate.answered()
+        charge = await self._ledger.reserve(
+            self.price.at_most(count, output_limit),
+            prompt_hash=item.prompt_hash,
+            item_id=item.request.item.item_id,
+            round_=item.request.round,
+        )
+        # The slot is held for the request alone: the disk has its time before and after it. What
+        # is sent and not settled is what a kill can cost.
+        async with self._unsettled:
+            async with self._gate:
+                self._ledger.sent(charge)
+                item.tally.attempts += 1
+                started = time.monotonic()
+                try:
+                    answer = await self.endpoint.ask(body, idempotency_key=_digest(body))
+                except Fault as fault:
+                    await self._settle_fault(fault, charge)
+                    raise
+                self._refused_in_a_row = 0
+                self._gate.answered(time.monotonic() - started)
             self.asker.observe(prompt, answer, count)
             usage = item.usage(answer, count, output_limit)
             self._tokens.correct(likely - usage.input - usage.output)
@@ -156,15 +168,15 @@ class ItemAsker:
                 output_tokens=usage.output,
                 answer=verdict.text,
             )
-            again = verdict.status is None and (
-                self.asker.allow_more_output(output_limit) if verdict.starved else item.stage == 0
-            )
-            if again:
-                await self._ledger.writer.write(settled)
-                return verdict
-            reply = item.reply(verdict, prompt, messages, answer)
-            await self._ledger.writer.write(settled, Committed(reply))
-            return reply
+            await self._ledger.writer.write(settled)
+        again = verdict.status is None and (
+            self.asker.allow_more_output(output_limit) if verdict.starved else item.stage == 0
+        )
+        if again:
+            return verdict
+        reply = item.reply(verdict, prompt, messages, answer)
+        await self._ledger.replies.write(Committed(reply))
+        return reply
 
     async def _fail(self, item: ItemInHand, prompt: Prompt, fault: Fault) -> Reply:
         """Commit that the item got no answer."""
@@ -174,7 +186,7 @@ class ItemAsker:
         }.get(fault.kind, ReplyStatus.FAILED)
         item.tally.note = fault.message
         reply = item.reply(Verdict(status), prompt, item.messages(prompt), None)
-        await self._ledger.writer.write(Committed(reply))
+        await self._ledger.replies.write(Committed(reply))
         return reply
 
     async def _may_retry(self, fault: Fault, attempt: int) -> bool:

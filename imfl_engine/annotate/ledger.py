@@ -22,6 +22,10 @@ from imfl_engine.annotate.ports import (
 )
 from imfl_engine.errors import BudgetReached
 
+LINGER = 0.002
+"""Seconds that a group of charges waits for more: a transaction costs as much for one as for 30."""
+REPLIES_LINGER = 0.05
+"""The same for replies, which are wide and hold up nothing."""
 TOLERANCE = 1e-12
 """US dollars; absorbs the rounding of long sums."""
 
@@ -29,8 +33,9 @@ TOLERANCE = 1e-12
 class GroupWriter:
     """Writes changes to the store in groups: what arrives during a write goes into the next."""
 
-    def __init__(self, store: ReplyStore) -> None:
+    def __init__(self, store: ReplyStore, linger: float) -> None:
         self._store = store
+        self._linger = linger
         self._waiting: list[tuple[Sequence[Change], asyncio.Future[None]]] = []
         self._task: asyncio.Task[None] | None = None
 
@@ -56,9 +61,8 @@ class GroupWriter:
             await asyncio.wait([self._task])
 
     async def _run(self) -> None:
-        # One turn of the loop lets tasks that woke together share a transaction.
-        await asyncio.sleep(0)
         while self._waiting:
+            await asyncio.sleep(self._linger)
             group, self._waiting = self._waiting, []
             try:
                 await self._store.write([change for changes, _ in group for change in changes])
@@ -76,7 +80,8 @@ class Ledger:
     """The money of one run. Open it with `open`, leave it with `close`."""
 
     def __init__(self, store: ReplyStore, limit_usd: float | None) -> None:
-        self.writer = GroupWriter(store)
+        self.writer = GroupWriter(store, LINGER)
+        self.replies = GroupWriter(store, REPLIES_LINGER)
         self.limit = limit_usd
         self._store = store
         self._spent = 0.0
@@ -192,6 +197,7 @@ class Ledger:
             self._lost += usd if sent else 0.0
             self.writer.write_later(Lost(charge_id) if sent else Voided(charge_id))
         await self.writer.drain()
+        await self.replies.drain()
 
     def _close(self, charge_id: str) -> float | None:
         usd = self._open.pop(charge_id, None)

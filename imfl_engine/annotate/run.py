@@ -23,8 +23,11 @@ from imfl_engine.types import AnnotationRequest, Reply
 
 LOOKUP = 256
 """Prompt hashes looked up in the store at once."""
-SPARE = 0.5
-"""Workers beyond the concurrency, so that items waiting to be retried do not leave slots empty."""
+FIRST_LOOKUP = 16
+"""So many at first, so that the first requests are under way while the others are prepared."""
+SPARE = 1.0
+"""Workers beyond the concurrency, per slot: their items are being reserved, written or retried, so
+that a slot that comes free is taken at once."""
 RATE_WINDOW = 256
 """Replies over which the rate is measured."""
 
@@ -103,8 +106,10 @@ class Run:
 
     async def _feed(self) -> None:
         try:
-            for start in range(0, len(self._requests), LOOKUP):
-                chunk = self._requests[start : start + LOOKUP]
+            start, size = 0, FIRST_LOOKUP
+            while start < len(self._requests):
+                chunk = self._requests[start : start + size]
+                start, size = start + size, LOOKUP
                 hashes = [self._hash_of(request) for request in chunk]
                 known = await self._store.find(hashes)
                 for request, prompt_hash in zip(chunk, hashes, strict=True):
@@ -167,5 +172,5 @@ class Run:
         reply = for_request(known, request)
         if reply is known:
             return known
-        await self._ledger.writer.write(Committed(reply))
+        await self._ledger.replies.write(Committed(reply))
         return reply

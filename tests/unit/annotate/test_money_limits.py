@@ -125,7 +125,7 @@ async def test_the_gate_narrows_on_429_widens_on_answers_and_never_exceeds_its_w
         nonlocal most
         async with gate:
             most = max(most, gate.in_flight)
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(0.1)
 
     await asyncio.gather(*(use() for _ in range(100)))
     assert most == 16
@@ -133,9 +133,24 @@ async def test_the_gate_narrows_on_429_widens_on_answers_and_never_exceeds_its_w
     gate.limited(None)
     assert gate.width == 11  # a burst of refusals is one message
     for _ in range(200):
-        gate.answered()
+        gate.answered(0.1)
     assert gate.width == 16
     assert gate.in_flight == 0
+
+
+async def test_the_gate_spreads_what_begins_over_the_latency() -> None:
+    gate = Gate(10)
+    gate.answered(0.02)  # 10 slots over 20 ms: 1.5 ms apart and more
+    began: list[float] = []
+
+    async def use() -> None:
+        async with gate:
+            began.append(time.monotonic())
+            await asyncio.sleep(0.02)
+
+    await asyncio.gather(*(use() for _ in range(10)))
+    assert began == sorted(began)
+    assert began[-1] - began[0] >= 9 * 0.0015
 
 
 async def test_the_gate_holds_everything_for_as_long_as_the_server_asks() -> None:
