@@ -9,27 +9,17 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
-from imfl_engine.events import Annotated
-from imfl_engine.types import Reply, ReplyStatus, StepKind
-from imfl_engine.views import CostEstimate, Status
-from imfl_tui.jobs import Annotation, Jobs
+from imfl_engine.types import Reply, StepKind
+from imfl_engine.views import Status
+from imfl_tui.jobs import Jobs
+from imfl_tui.lines.annotate import figure_lines, reply_row, waiting_lines
 from imfl_tui.prompts import prompt_parts
 from imfl_tui.screens.base import HOME, ImflScreen
 from imfl_tui.screens.dialogs import Reader
-from imfl_tui.spans import Line, Span, line
-from imfl_tui.text import duration, fraction, money, money_range, one_line, pad, plural, thousands
-from imfl_tui.widgets.bars import bar, mixed_bar
+from imfl_tui.spans import Line, line
+from imfl_tui.text import one_line, plural
 from imfl_tui.widgets.canvas import Text
 from imfl_tui.widgets.rows import Rows
-
-STATUS_MARKS: dict[ReplyStatus, tuple[str, str, str]] = {
-    ReplyStatus.OK: ("✓", "good", ""),
-    ReplyStatus.REPAIRED: ("✓", "warn", "second try"),
-    ReplyStatus.INVALID: ("✗", "bad", "no label of yours: offered to you"),
-    ReplyStatus.REFUSED: ("✗", "bad", "refused: offered to you"),
-    ReplyStatus.RATE_LIMITED: ("…", "warn", "rate limit, asked again"),
-    ReplyStatus.FAILED: ("…", "warn", "no answer, asked again"),
-}
 
 
 class AnnotateScreen(ImflScreen):
@@ -157,95 +147,3 @@ class AnnotateScreen(ImflScreen):
     def action_move(self, step: int) -> None:
         """Move among the replies."""
         self.query_one(Rows).move(step)
-
-
-def waiting_lines(status: Status, price: CostEstimate | None, running: bool) -> list[Line]:
-    """What is coming, while no reply has."""
-    step = status.step
-    if step.kind is StepKind.ANNOTATE and not running:
-        left = plural(max(step.total - step.done, 0), "item")
-        cost = f" for about {money_range(price.money_low, price.money_high)}" if price else ""
-        words = f"{left} by {one_line(status.annotator, 40)}{cost}"
-        return [line(("enter", "key"), (" starts: ", "dim"), words)]
-    if step.kind is StepKind.LABEL:
-        words = "The LLM labels its share as soon as you have labelled yours: it learns from your labels."
-        return [line((words, "dim"))]
-    if step.kind is StepKind.FINISHED:
-        return [line(("Everything is annotated.", "dim"))]
-    return [line(("The LLM's turn comes later in this round.", "dim"))]
-
-
-def figure_lines(annotation: Annotation, width: int, *, paused: bool = False) -> list[Line]:
-    """Labels, money against the hard stop, and how the requests fare."""
-    last: Annotated = annotation.last
-    name, figures = 9, 18
-    room = max(width - name - figures - 2, 6)
-    done = f"{thousands(last.done)} / {thousands(last.total)}"
-    state = "paused" if paused else "running" if annotation.running else "ended"
-    lines: list[Line] = [
-        line(
-            (pad("labels", name), "dim"),
-            (pad(done, figures, "right"), "strong"),
-            "  ",
-            *bar(last.done / max(last.total, 1), room, "llm"),
-        ),
-        _money_line(last, name, figures, room),
-    ]
-    facts = [
-        (state, "accent" if state == "running" else "warn" if paused else "dim"),
-        (f"{last.in_flight} in flight", ""),
-        (f"{last.per_minute:.0f} a minute", ""),
-        (plural(last.retries, "retry", "retries"), "warn" if last.retries else ""),
-        (f"{last.invalid} invalid", "bad" if last.invalid else ""),
-    ]
-    if annotation.running:
-        facts.append((f"{duration(last.eta_seconds)} left", ""))
-    spans: list[Span] = []
-    for text, style in facts:
-        if spans:
-            spans.append(Span(" · ", "dim"))
-        spans.append(Span(text, style))
-    return [*lines, spans]
-
-
-def _money_line(last: Annotated, name: int, figures: int, room: int) -> Line:
-    if last.limit_usd is None:
-        words = money(last.spent_usd) if last.spent_usd else "free"
-        return line(
-            (pad("money", name), "dim"),
-            (pad(words, figures, "right"), "strong"),
-            ("  no limit", "dim"),
-        )
-    spent = f"{money(last.spent_usd)} / {money(last.limit_usd)}"
-    limit = max(last.limit_usd, 1e-9)
-    parts = [(last.spent_usd / limit, "█", "llm"), (last.reserved_usd / limit, "▒", "warn")]
-    reserved = f"{money(last.reserved_usd)} reserved ▒"
-    tail = f"  {reserved}" if room > len(reserved) + 14 else ""
-    return line(
-        (pad("money", name), "dim"),
-        (pad(spent, figures, "right"), "strong"),
-        "  ",
-        *mixed_bar(parts, room - len(tail)),
-        (tail, "dim"),
-    )
-
-
-def reply_row(reply: Reply, text: str, width: int) -> Line:
-    """One reply: its mark, label, confidence, examples, cost, text."""
-    mark, style, words = STATUS_MARKS[reply.status]
-    label = pad(one_line(reply.label or reply.status.value, 14), 15)
-    sure = fraction(reply.confidence) if reply.confidence is not None else "—"
-    shots = f"{len(reply.demonstration_ids)} ex" if reply.demonstration_ids else "    "
-    cost = money(reply.cost_usd) if reply.cost_usd else ""
-    head = [
-        Span(f"{mark} ", style),
-        Span(label, "llm" if reply.label else style),
-        Span(f"{sure:>4}  ", "dim"),
-        Span(f"{shots}  ", "dim"),
-    ]
-    if width >= 76 and cost:
-        head.append(Span(f"{cost:>7}  ", "dim"))
-    note = f"{words}: {reply.error}" if reply.error and words else words
-    body = f"{note} · {text}" if note and text else note or text
-    room = width - sum(len(span.text) for span in head)
-    return [*head, Span(one_line(body, max(room, 4)))]

@@ -19,11 +19,12 @@ from textual.widgets import Input
 from imfl_engine.types import Origin, option_letter
 from imfl_engine.views import ItemDetail, ItemFilter, ItemRow
 from imfl_tui.keymap import LabelKey, assign_label_keys, option_keys
+from imfl_tui.lines.explore import explore_detail, explore_row, filter_line
+from imfl_tui.lines.item import item_parts
 from imfl_tui.screens.base import ImflScreen
 from imfl_tui.screens.dialogs import Ask, Picker, Reader
-from imfl_tui.screens.review import item_parts, opinion_line
-from imfl_tui.spans import Line, Span, line
-from imfl_tui.text import cells, one_line, pad, plural, safe_text, thousands, wrap
+from imfl_tui.spans import Line, line
+from imfl_tui.text import cells, one_line, plural, safe_text, wrap
 from imfl_tui.widgets.canvas import Text
 from imfl_tui.widgets.field import Field
 from imfl_tui.widgets.labels import Labels
@@ -34,14 +35,6 @@ MOST_ROWS = 5_000
 """Rows kept in memory; whoever needs more narrows the search."""
 DEBOUNCE = 0.12
 Source = Literal["human", "llm", "llm_reviewed", "model", "unlabelled"]
-SOURCE_WORDS: dict[str | None, str] = {
-    None: "any source",
-    "human": "by you",
-    "llm": "by the LLM",
-    "llm_reviewed": "by the LLM, reviewed",
-    "model": "by the model",
-    "unlabelled": "unlabelled",
-}
 
 
 class ExploreScreen(ImflScreen):
@@ -377,104 +370,3 @@ class ExploreScreen(ImflScreen):
     def action_first(self) -> None:
         """The first row."""
         self.query_one(Rows).move_to(0)
-
-
-SOURCE_MARKS = {
-    "human": ("█", "human"),
-    "llm": ("▒", "llm"),
-    "llm_reviewed": ("▓", "llm"),
-    "model": ("░", "model"),
-}
-
-
-def explore_row(row: ItemRow, width: int, label_size: int = 12) -> Line:
-    """Source mark, label, text; ``≠`` where the model says otherwise."""
-    mark, style = SOURCE_MARKS.get(row.source or "", ("·", "dim"))
-    differs = row.label is not None and row.model_label is not None and row.label != row.model_label
-    head = [
-        Span(f"{mark} ", style),
-        Span(
-            pad(one_line(row.label or "—", label_size), label_size + 1), "" if row.label else "dim"
-        ),
-        Span("≠ " if differs else "  ", "bad"),
-    ]
-    room = width - label_size - 5
-    if width >= 90:
-        number = "" if row.round is None else f"r{row.round}"
-        head.append(Span(pad(number, 4), "dim"))
-        room -= 4
-    return [*head, Span(one_line(row.text, max(room, 4)))]
-
-
-def filter_line(wanted: ItemFilter) -> Line:
-    """What is shown, in words; an active filter stands out."""
-    parts: list[tuple[str, bool]] = [
-        (
-            f"label {one_line(wanted.label, 24)}" if wanted.label else "any label",
-            bool(wanted.label),
-        ),
-        (SOURCE_WORDS[wanted.source], wanted.source is not None),
-        (
-            f"round {wanted.round}" if wanted.round is not None else "any round",
-            wanted.round is not None,
-        ),
-    ]
-    if wanted.disagreement:
-        parts.append(("≠ model differs", True))
-    if wanted.flagged:
-        parts.append(("⚑ flagged", True))
-    spans: list[Span] = [Span("  ")]
-    for words, active in parts:
-        if len(spans) > 1:
-            spans.append(Span(" · ", "dim"))
-        spans.append(Span(words, "accent" if active else "dim"))
-    return [
-        *spans,
-        Span("    "),
-        Span("█", "human"),
-        Span(" you ", "dim"),
-        Span("▒", "llm"),
-        Span(" LLM ", "dim"),
-        Span("▓", "llm"),
-        Span(" reviewed ", "dim"),
-        Span("·", "dim"),
-        Span(" none", "dim"),
-    ]
-
-
-def explore_detail(detail: ItemDetail, width: int) -> list[Line]:
-    """The item with everything known about it."""
-    lines: list[Line] = []
-    text = safe_text(detail.item.text, newlines=True).strip("\n") or "(empty text)"
-    lines.extend(line((part, "strong")) for part in wrap(text, width))
-    if detail.item.context:
-        context = wrap(safe_text(detail.item.context, 4_000, newlines=True), width)
-        lines.extend([line(""), *(line(part) for part in context[:6])])
-        if len(context) > 6:
-            lines.append(line((f"… {len(context) - 6} more lines · ", "dim"), ("enter", "key")))
-    lines.append(line(""))
-    source = SOURCE_WORDS.get(detail.source or "unlabelled", detail.source or "")
-    label = one_line(detail.label, 30) if detail.label else "—"
-    lines.append(line((pad("label", 9), "dim"), (label, "strong"), (f"  {source}", "dim")))
-    lines.append(opinion_line("LLM", detail.llm, "llm"))
-    lines.append(opinion_line("model", detail.model, "model"))
-    facts = [f"key {one_line(detail.item.key, 30)}"]
-    if detail.round is not None:
-        facts.append(f"round {detail.round}")
-    if detail.control:
-        facts.append("control slice")
-    if detail.item.gold:
-        facts.append(f"gold {one_line(detail.item.gold, 20)}")
-    lines.append(line((" · ".join(facts), "dim")))
-    if detail.history:
-        lines.append(
-            line(
-                (f"{thousands(len(detail.history))} entries in its history · ", "dim"),
-                ("enter", "key"),
-            )
-        )
-    if detail.flagged:
-        lines.append(line(("⚑ flagged", "warn")))
-    if detail.comment:
-        lines.append(line(("✎ ", "warn"), one_line(detail.comment, 200)))
-    return lines

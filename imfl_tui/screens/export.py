@@ -15,11 +15,12 @@ from textual.widgets import Input
 
 from imfl_engine.views import Status
 from imfl_tui.jobs import Jobs, describe
+from imfl_tui.lines.export import content_lines
 from imfl_tui.messages import JobEnded
 from imfl_tui.screens.base import HOME, ImflScreen
 from imfl_tui.screens.dialogs import Confirm
 from imfl_tui.spans import Line, Span, line
-from imfl_tui.text import one_line, pad, safe_text, thousands, wrap
+from imfl_tui.text import one_line, pad, safe_text
 from imfl_tui.widgets.canvas import Text
 from imfl_tui.widgets.field import Field
 from imfl_tui.widgets.rows import Rows
@@ -49,37 +50,6 @@ FORMATS = (
 def default_path(project: Path, format: Format) -> str:
     """A place beside the project: ``earnings-tone.parquet``; the folder gets ``-dataset``."""
     return str(project.with_name(project.stem + (format.ending or "-dataset")))
-
-
-def content_lines(status: Status, width: int) -> list[Line]:
-    """What the file will hold, by source."""
-    human = sum(count.human for count in status.label_counts)
-    llm = sum(count.llm for count in status.label_counts)
-    reviewed = status.trust.reviewed
-    rows: list[tuple[str, str, str]] = [
-        ("by you", thousands(human), "human"),
-        ("by the LLM", thousands(llm), "llm"),
-    ]
-    lines: list[Line] = [
-        line((pad(name, 22), "dim"), (f"{figure:>8}", style)) for name, figure, style in rows
-    ]
-    if reviewed:
-        lines.append(line((pad("  of these reviewed", 22), "dim"), f"{thousands(reviewed):>8}"))
-    lines.append(line((pad("rows in all", 22), "dim"), (f"{thousands(human + llm):>8}", "strong")))
-    if status.trust.expected_errors:
-        wrong = f"about {status.trust.expected_errors:.0f} of the LLM's labels are likely wrong; "
-        lines.append(line(""))
-        lines.extend(
-            line((row, "dim"))
-            for row in wrap(wrong + "the column p_wrong says which.", max(width, 10))
-        )
-    lines.append(line(""))
-    words = (
-        "Each row says who labelled it (source), how sure (p_wrong, llm_confidence), in which round, "
-        "what it cost, and keeps the columns of your file under meta."
-    )
-    lines.extend(line((row, "dim")) for row in wrap(words, max(width, 10)))
-    return lines
 
 
 class ExportScreen(ImflScreen):

@@ -10,71 +10,18 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 
 from imfl_engine.types import StepKind
-from imfl_engine.views import CostEstimate, Status
-from imfl_tui.jobs import Jobs, describe
+from imfl_engine.views import Status
+from imfl_tui.jobs import Jobs
+from imfl_tui.lines.home import next_line, place_words
 from imfl_tui.screens.base import ImflScreen
 from imfl_tui.spans import Line, line
-from imfl_tui.text import money_range, one_line, plural, roughly
+from imfl_tui.text import one_line
 from imfl_tui.widgets.budget import Budget
 from imfl_tui.widgets.canvas import Text
 from imfl_tui.widgets.curve import Curve
 from imfl_tui.widgets.distribution import Distribution
-from imfl_tui.widgets.rounds import Rounds, folded
+from imfl_tui.widgets.rounds import Rounds
 from imfl_tui.widgets.trust import Trust
-
-
-def place_words(status: Status) -> str:
-    """``round 3 of 5 · your turn: 28 items``."""
-    rounds = folded(status.rounds)
-    step = status.step
-    total = max((cell.round for cell in rounds), default=0)
-    left = max(step.total - step.done, 0)
-    what = {
-        StepKind.START: "a sub-sample is drawn",
-        StepKind.EMBED: "embedding",
-        StepKind.SCORE: "the model looks at the pool",
-        StepKind.SELECT: "items are chosen",
-        StepKind.LABEL: f"your turn: {plural(left, 'item')}",
-        StepKind.ANNOTATE: f"the LLM's turn: {plural(left, 'item')}",
-        StepKind.TRAIN: "training",
-        StepKind.EVALUATE: "measuring the model",
-        StepKind.FINISHED: "finished",
-    }[step.kind]
-    if step.kind is StepKind.FINISHED:
-        return f"all {plural(total, 'round')} done"
-    return f"round {max(step.round, 1)} of {max(total, step.round)} · {what}"
-
-
-def next_line(
-    status: Status, estimate: CostEstimate | None, jobs: Jobs, *, asks_money: bool
-) -> Line:
-    """What Enter does now, in one sentence with its cost."""
-    step = status.step
-    left = max(step.total - step.done, 0)
-    if step.kind is StepKind.LABEL:
-        minutes = estimate.minutes_of_person * 60 if estimate else None
-        about = f", about {roughly(minutes)}" if minutes else ""
-        return line((" enter ", "key"), ("label ", "strong"), f"{plural(left, 'item')}{about}")
-    if jobs.rounds is not None:
-        return line(
-            (" ▸ ", "accent"),
-            describe(jobs, "rounds"),
-            (" · it goes on by itself; meanwhile ", "dim"),
-            ("r", "key"),
-            (" review or ", "dim"),
-            ("x", "key"),
-            (" explore", "dim"),
-        )
-    if step.kind is StepKind.FINISHED:
-        words = one_line(step.reason, 60) if step.reason else "the budget is used up"
-        return line((" enter ", "key"), ("export ", "strong"), (words, "dim"))
-    if step.kind is StepKind.ANNOTATE:
-        price = ""
-        if estimate and asks_money:
-            price = f" for about {money_range(estimate.money_low, estimate.money_high)}"
-        words = f"{plural(left, 'item')} by {one_line(status.annotator, 40)}{price}"
-        return line((" enter ", "key"), ("annotate ", "strong"), words)
-    return line((" enter ", "key"), ("go on", "strong"), (" the engine's turn", "dim"))
 
 
 class HomeScreen(ImflScreen):

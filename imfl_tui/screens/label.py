@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import ClassVar
 
@@ -16,24 +16,24 @@ from textual.containers import Horizontal
 
 from imfl_engine.errors import ImflError
 from imfl_engine.types import Action, LabelEvent, StepKind, option_letter
-from imfl_engine.views import Opinion, QueueItem, SimilarItem, Status
-from imfl_tui.jobs import Jobs, describe
+from imfl_engine.views import QueueItem, Status
+from imfl_tui.jobs import Jobs
 from imfl_tui.keymap import LabelKey, assign_label_keys, key_name, option_keys
-from imfl_tui.queue import Answer, Batch
+from imfl_tui.lines.label import (
+    end_lines,
+    guideline_lines,
+    last_line,
+    progress_line,
+    similar_lines,
+    why_shown,
+)
+from imfl_tui.queue import Batch
 from imfl_tui.screens.base import HOME, ImflScreen
 from imfl_tui.screens.dialogs import Ask, Picker
-from imfl_tui.spans import Line, Span, line, spread
+from imfl_tui.spans import Line, line
 from imfl_tui.text import (
-    duration,
-    fraction,
     money_range,
-    one_line,
-    plural,
-    roughly,
-    safe_text,
-    wrap,
 )
-from imfl_tui.widgets.bars import bar
 from imfl_tui.widgets.canvas import Text
 from imfl_tui.widgets.item import ItemFace, ItemPane
 from imfl_tui.widgets.labels import Labels
@@ -136,16 +136,8 @@ class LabelScreen(ImflScreen):
         done, total = self._done, self._total
         if not total:
             return f"label · round {max(number, 1)}"
-        left = self._batch.seconds_left(max(total - done, 0))
-        eta = f"   about {roughly(left)} left" if left is not None and done < total else ""
-        parts: list[Span | str | tuple[str, str]] = [
-            (f"{done}", "strong"),
-            f" of {total} ",
-            *bar(done / total, 14, "human"),
-            (f" label · round {max(number, 1)}", "dim"),
-            (eta, "dim"),
-        ]
-        return line(*parts)
+        seconds = self._batch.seconds_left(max(total - done, 0))
+        return progress_line(done, total, number, seconds)
 
     # ------------------------------------------------------------------ keys
 
@@ -357,11 +349,7 @@ class LabelScreen(ImflScreen):
             ItemFace(
                 item.item.text,
                 item.item.context,
-                "a random draw: it measures model and LLM"
-                if item.control
-                else f"picked because {item.reason}"
-                if item.reason
-                else "",
+                why_shown(item),
                 self._folded,
                 item.model,
                 item.llm,
@@ -392,34 +380,14 @@ class LabelScreen(ImflScreen):
 
     def _show_last(self) -> None:
         width = self.size.width
-        answers = [answer_spans(answer) for answer in reversed(self._batch.answers[-8:])]
-        if not answers:
-            answers = [earlier_spans(event) for event in self._earlier[:8]]
-        spans: list[Span] = [Span(" last  ", "dim")]
-        for answer in answers:
-            spans.extend([*answer, Span("   ")])
-        if not answers:
-            spans = [Span(" one key labels the item, saves it and shows the next", "dim")]
-        item = self._batch.current
-        more = self.query_one(ItemPane).hidden_below if item else 0
-        right = [Span(f"↓ {more} more lines ", "dim")] if more else []
-        self.query_one("#last", Text).show([spread(spans, right, width)])
+        more = self.query_one(ItemPane).hidden_below if self._batch.current else 0
+        last = last_line(self._batch.answers, self._earlier, more, width)
+        self.query_one("#last", Text).show([last])
 
     def _show_guidelines(self) -> None:
-        task = self.project.settings.task
-        panel = self.query_one("#guidelines", Text)
-        rows: list[Line] = []
         width = max(self.app.size.width // 2 - 6, 24)
-        for spec in task.labels:
-            if spec.description:
-                text = f"{spec.name}: {spec.description}"
-                rows.extend(line(row) for row in wrap(safe_text(text, 2_000), width))
-        guidelines = safe_text(task.guidelines, newlines=True).strip()
-        if guidelines:
-            rows = [*(line(row) for row in wrap(guidelines, width)), *rows]
-        panel.show(
-            rows or [line(("No guidelines written. imfl-tui config task.guidelines", "dim"))]
-        )
+        lines = guideline_lines(self.project.settings.task, width)
+        self.query_one("#guidelines", Text).show(lines)
 
     def on_resize(self) -> None:
         """Wrap the panels anew."""
@@ -552,90 +520,3 @@ class LabelScreen(ImflScreen):
             await self.imfl.action_go("export")
         else:
             self.imfl.start_rounds()
-
-
-def answer_spans(answer: Answer) -> list[Span]:
-    """An answer of this session; after it is given, whether the model had thought the same."""
-    if answer.label is None:
-        return [Span("○ ", "dim"), Span("skipped", "dim")]
-    spans = [
-        Span("✓ ", "good"),
-        Span(one_line(answer.label, 22)),
-        Span(f" {answer.seconds:.0f} s", "dim"),
-    ]
-    opinion: Opinion | None = answer.item.model
-    if opinion is not None and opinion.label != answer.label:
-        sure = fraction(opinion.confidence) if opinion.confidence is not None else ""
-        spans.append(Span(f" ≠ model {one_line(opinion.label, 16)} {sure}".rstrip(), "model"))
-    return spans
-
-
-def earlier_spans(event: LabelEvent) -> list[Span]:
-    """An answer of an earlier session."""
-    if event.action is Action.SKIP:
-        return [Span("○ skipped", "dim")]
-    seconds = f" {event.seconds:.0f} s" if event.seconds is not None else ""
-    return [Span("✓ ", "dim"), Span(one_line(event.label or "", 22), "dim"), Span(seconds, "dim")]
-
-
-def similar_lines(found: Sequence[SimilarItem]) -> list[Line]:
-    """Items like this one that the person has labelled."""
-    if not found:
-        return [line(("You have not labelled anything like it.", "dim"))]
-    size = min(max(len(one_line(item.label, 16)) for item in found), 16)
-    return [
-        line(
-            (f"{fraction(item.similarity)} ", "dim"),
-            (one_line(item.label, size).ljust(size), "human"),
-            "  ",
-            one_line(item.text, 160),
-        )
-        for item in found
-    ]
-
-
-def end_lines(status: Status, jobs: Jobs, price: str, answers: Sequence[Answer]) -> list[Line]:
-    """What stands in the item's place when nothing waits for the person."""
-    step = status.step
-    labelled = [answer for answer in answers if answer.label is not None]
-    lines: list[Line] = [line("")]
-    if labelled:
-        seconds = sum(answer.seconds for answer in labelled)
-        words = f"{plural(len(labelled), 'item')} labelled in {duration(seconds)}. "
-        lines.extend([line("  ", ("✓ ", "good"), (words, "strong")), line("")])
-    if step.kind is StepKind.LABEL:
-        left = plural(max(step.total - step.done, 0), "item")
-        lines.append(
-            line(
-                "  ",
-                ("enter ", "key"),
-                ("start ", "strong"),
-                f"round {max(step.round, 1)}: {left} wait for you",
-            )
-        )
-    elif step.kind is StepKind.FINISHED:
-        lines.append(
-            line(
-                "  ", "The annotation budget is used up. ", ("enter", "key"), " goes to the export."
-            )
-        )
-    elif jobs.rounds is not None:
-        lines.append(line("  ", ("▸ ", "accent"), describe(jobs, "rounds")))
-        lines.append(line(""))
-        lines.append(
-            line(
-                ("  It goes on by itself. Meanwhile ", "dim"),
-                ("esc r", "key"),
-                (" reviews the LLM's labels.", "dim"),
-            )
-        )
-    elif step.kind is StepKind.ANNOTATE:
-        about = f" for about {price}" if price else ""
-        left = plural(max(step.total - step.done, 0), "item")
-        words = f"{left} by {one_line(status.annotator, 40)}{about}"
-        lines.append(line("  ", ("enter ", "key"), ("annotate ", "strong"), words))
-    else:
-        lines.append(
-            line("  ", ("enter ", "key"), ("go on ", "strong"), ("the engine's turn", "dim"))
-        )
-    return lines

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from textual import events, on
 from textual.app import ComposeResult
@@ -12,20 +11,20 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 
 from imfl_engine.types import Origin, option_letter
-from imfl_engine.views import ItemDetail, Opinion, ReviewPage, ReviewRow
+from imfl_engine.views import ItemDetail, ReviewPage, ReviewRow
 from imfl_tui.keymap import LabelKey, assign_label_keys, option_keys
+from imfl_tui.lines.item import item_parts
+from imfl_tui.lines.review import Decision, detail_lines, recount, review_row, totals_line
 from imfl_tui.prompts import prompt_parts
 from imfl_tui.screens.base import HOME, ImflScreen
 from imfl_tui.screens.dialogs import Ask, Picker, Reader
-from imfl_tui.spans import Line, Span, line
-from imfl_tui.text import cells, fraction, money, one_line, pad, plural, safe_text, thousands, wrap
+from imfl_tui.spans import Line, line
+from imfl_tui.text import fraction, one_line, plural, safe_text, thousands, wrap
 from imfl_tui.widgets.canvas import Text
 from imfl_tui.widgets.labels import Labels
 from imfl_tui.widgets.rows import Rows
 
 PAGE_SIZE = 100
-MARKS = {"unreviewed": (" ", ""), "accepted": ("✓", "good"), "corrected": ("✎", "human")}
-Decision = Literal["accepted", "corrected"]
 
 
 class ReviewScreen(ImflScreen):
@@ -95,17 +94,7 @@ class ReviewScreen(ImflScreen):
         page = self._page
         if page is None or not page.total:
             return "review"
-        parts: list[Span | str | tuple[str, str]] = [f"{thousands(page.unreviewed)} to review"]
-        if page.expected_errors is not None:
-            parts.append(f" · about {page.expected_errors:.0f} wrong")
-        if page.expected_in_next is not None and page.unreviewed:
-            count = min(20, page.unreviewed)
-            parts.append((f" · the next {count} hold about {page.expected_in_next:.0f}", "accent"))
-        if page.reviewed:
-            parts.append(
-                (f" · you found {thousands(page.found_wrong)} in {thousands(page.reviewed)}", "dim")
-            )
-        return line(*parts)
+        return totals_line(page)
 
     # ------------------------------------------------------------------ the queue
 
@@ -363,106 +352,3 @@ class ReviewScreen(ImflScreen):
         detail = await self.attempt(lambda: self.project.detail(row.item_id)) if row else None
         if detail is not None:
             self.app.push_screen(Reader(f"Item {detail.item.key}", item_parts(detail)))
-
-
-def review_row(row: ReviewRow, width: int) -> Line:
-    """``.80 neutral  The contract is worth…``, with a mark once it is decided."""
-    mark, style = MARKS[row.status]
-    risk = fraction(row.risk) if row.risk is not None else " — "
-    label = pad(one_line(row.llm_label, 12), 12)
-    text = one_line(row.text, max(width - 20, 4))
-    done = row.status != "unreviewed"
-    level = "bad" if (row.risk or 0) >= 0.5 else "warn" if (row.risk or 0) >= 0.2 else "dim"
-    return [
-        Span(f"{mark} ", style),
-        Span(f"{risk:>4} ", "dim" if done else level),
-        Span(f"{label} ", "dim" if done else "llm"),
-        Span(text, "dim" if done else ""),
-    ]
-
-
-def detail_lines(detail: ItemDetail, row: ReviewRow, width: int) -> list[Line]:
-    """The item, who says what, and why it stands where it stands."""
-    lines: list[Line] = []
-    text = safe_text(detail.item.text, newlines=True).strip("\n") or "(empty text)"
-    lines.extend(line((part, "strong")) for part in wrap(text, width))
-    if detail.item.context:
-        context = wrap(safe_text(detail.item.context, 6_000, newlines=True), width)
-        lines.extend([line(""), *(line(part) for part in context[:8])])
-        if len(context) > 8:
-            lines.append(
-                line(
-                    (f"… {len(context) - 8} more lines · ", "dim"), ("d", "key"), (" opens", "dim")
-                )
-            )
-    lines.append(line(""))
-    for who, opinion, style in (("LLM", detail.llm, "llm"), ("model", detail.model, "model")):
-        lines.append(opinion_line(who, opinion, style))
-    votes = [item.label for item in detail.demonstrations]
-    if votes:
-        most = max(sorted(set(votes)), key=votes.count)
-        words = f"{votes.count(most)} of {len(votes)} {one_line(most, 20)}"
-        lines.append(line((pad("similar", 9), "dim"), (words, "human"), (", yours", "dim")))
-    if detail.reason:
-        lines.append(line(""))
-        lines.extend(line((part, "dim")) for part in wrap(safe_text(detail.reason, 600), width))
-    if row.status != "unreviewed":
-        words = (
-            "you kept it"
-            if row.status == "accepted"
-            else f"you said {one_line(detail.label or '', 30)}"
-        )
-        lines.append(line(("✓ " if row.status == "accepted" else "✎ ", "good"), words))
-    if detail.flagged:
-        lines.append(line(("⚑ flagged", "warn")))
-    if detail.comment:
-        lines.append(line(("✎ ", "warn"), one_line(detail.comment, 200)))
-    return lines
-
-
-def opinion_line(who: str, opinion: Opinion | None, style: str) -> Line:
-    """``LLM      neutral    .61``."""
-    if opinion is None:
-        return line((pad(who, 9), "dim"), ("nothing", "dim"))
-    label = one_line(opinion.label, 24)
-    sure = fraction(opinion.confidence) if opinion.confidence is not None else "gives no confidence"
-    space = " " * max(12 - cells(label), 2)
-    return line((pad(who, 9), "dim"), (label, style), (f"{space}{sure}", "dim"))
-
-
-def recount(
-    page: ReviewPage, rows: Sequence[ReviewRow], row: ReviewRow, status: Decision
-) -> ReviewPage:
-    """The totals after one more decision, without asking the store for each key."""
-    left = [r.risk or 0.0 for r in rows if r.status == "unreviewed"][:20]
-    expected = page.expected_errors
-    return replace(
-        page,
-        unreviewed=max(page.unreviewed - 1, 0),
-        reviewed=page.reviewed + 1,
-        found_wrong=page.found_wrong + (1 if status == "corrected" else 0),
-        expected_errors=None if expected is None else max(expected - (row.risk or 0.0), 0.0),
-        expected_in_next=None if page.expected_in_next is None else sum(left),
-    )
-
-
-def item_parts(detail: ItemDetail) -> list[tuple[str, str]]:
-    """Everything about an item, for reading."""
-    parts = [("", detail.item.text or "(empty text)")]
-    if detail.item.context:
-        parts.append(("context", detail.item.context))
-    if detail.item.options:
-        options = [f"{option_letter(n)}  {text}" for n, text in enumerate(detail.item.options)]
-        parts.append(("options", "\n".join(options)))
-    if detail.item.meta:
-        parts.append(("from its file", "\n".join(f"{k}: {v}" for k, v in detail.item.meta.items())))
-    if detail.history:
-        events = [
-            f"{event.created_at:%Y-%m-%d %H:%M}  {event.action.value} "
-            f"{event.label or ''} {event.comment or ''}"
-            for event in detail.history
-        ]
-        parts.append(("history", "\n".join(events)))
-    if detail.cost_usd:
-        parts.append(("cost", money(detail.cost_usd)))
-    return parts

@@ -1,0 +1,38 @@
+"""Export: what the file will hold."""
+
+from __future__ import annotations
+
+from imfl_engine.views import Status
+from imfl_tui.spans import Line, line
+from imfl_tui.text import pad, thousands, wrap
+
+
+def content_lines(status: Status, width: int) -> list[Line]:
+    """What the file will hold, by source."""
+    human = sum(count.human for count in status.label_counts)
+    llm = sum(count.llm for count in status.label_counts)
+    reviewed = status.trust.reviewed
+    rows: list[tuple[str, str, str]] = [
+        ("by you", thousands(human), "human"),
+        ("by the LLM", thousands(llm), "llm"),
+    ]
+    lines: list[Line] = [
+        line((pad(name, 22), "dim"), (f"{figure:>8}", style)) for name, figure, style in rows
+    ]
+    if reviewed:
+        lines.append(line((pad("  of these reviewed", 22), "dim"), f"{thousands(reviewed):>8}"))
+    lines.append(line((pad("rows in all", 22), "dim"), (f"{thousands(human + llm):>8}", "strong")))
+    if status.trust.expected_errors:
+        wrong = f"about {status.trust.expected_errors:.0f} of the LLM's labels are likely wrong; "
+        lines.append(line(""))
+        lines.extend(
+            line((row, "dim"))
+            for row in wrap(wrong + "the column p_wrong says which.", max(width, 10))
+        )
+    lines.append(line(""))
+    words = (
+        "Each row says who labelled it (source), how sure (p_wrong, llm_confidence), in which round, "
+        "what it cost, and keeps the columns of your file under meta."
+    )
+    lines.extend(line((row, "dim")) for row in wrap(words, max(width, 10)))
+    return lines

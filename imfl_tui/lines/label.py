@@ -1,0 +1,149 @@
+"""Label: progress, guidelines, the newest answers, and what stands in an item's place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from imfl_engine.settings import Task
+from imfl_engine.types import Action, LabelEvent, StepKind
+from imfl_engine.views import Opinion, QueueItem, SimilarItem, Status
+from imfl_tui.jobs import Jobs, describe
+from imfl_tui.queue import Answer
+from imfl_tui.spans import Line, Span, line, spread
+from imfl_tui.text import duration, fraction, one_line, plural, roughly, safe_text, wrap
+from imfl_tui.widgets.bars import bar
+
+
+def progress_line(done: int, total: int, number: int, seconds: float | None) -> Line:
+    """How far the batch of round ``number`` is, and how long the rest takes where that is known."""
+    eta = f"   about {roughly(seconds)} left" if seconds is not None and done < total else ""
+    return line(
+        (f"{done}", "strong"),
+        f" of {total} ",
+        *bar(done / total, 14, "human"),
+        (f" label · round {max(number, 1)}", "dim"),
+        (eta, "dim"),
+    )
+
+
+def why_shown(item: QueueItem) -> str:
+    """Why the person is asked about this item; empty when nothing is known."""
+    if item.control:
+        return "a random draw: it measures model and LLM"
+    return f"picked because {item.reason}" if item.reason else ""
+
+
+def guideline_lines(task: Task, width: int) -> list[Line]:
+    """The guidelines, then what each label means."""
+    rows: list[Line] = []
+    for spec in task.labels:
+        if spec.description:
+            text = f"{spec.name}: {spec.description}"
+            rows.extend(line(row) for row in wrap(safe_text(text, 2_000), width))
+    guidelines = safe_text(task.guidelines, newlines=True).strip()
+    if guidelines:
+        rows = [*(line(row) for row in wrap(guidelines, width)), *rows]
+    return rows or [line(("No guidelines written. imfl-tui config task.guidelines", "dim"))]
+
+
+def last_line(
+    answers: Sequence[Answer], earlier: Sequence[LabelEvent], hidden: int, width: int
+) -> Line:
+    """The newest answers, or those from before the app was started; how much text is hidden."""
+    shown = [answer_spans(answer) for answer in reversed(answers[-8:])]
+    if not shown:
+        shown = [earlier_spans(event) for event in earlier[:8]]
+    spans: list[Span] = [Span(" last  ", "dim")]
+    for answer in shown:
+        spans.extend([*answer, Span("   ")])
+    if not shown:
+        spans = [Span(" one key labels the item, saves it and shows the next", "dim")]
+    right = [Span(f"↓ {hidden} more lines ", "dim")] if hidden else []
+    return spread(spans, right, width)
+
+
+def answer_spans(answer: Answer) -> list[Span]:
+    """An answer given since the app was started, and whether the model had thought the same."""
+    if answer.label is None:
+        return [Span("○ ", "dim"), Span("skipped", "dim")]
+    spans = [
+        Span("✓ ", "good"),
+        Span(one_line(answer.label, 22)),
+        Span(f" {answer.seconds:.0f} s", "dim"),
+    ]
+    opinion: Opinion | None = answer.item.model
+    if opinion is not None and opinion.label != answer.label:
+        sure = fraction(opinion.confidence) if opinion.confidence is not None else ""
+        spans.append(Span(f" ≠ model {one_line(opinion.label, 16)} {sure}".rstrip(), "model"))
+    return spans
+
+
+def earlier_spans(event: LabelEvent) -> list[Span]:
+    """An answer from before the app was started."""
+    if event.action is Action.SKIP:
+        return [Span("○ skipped", "dim")]
+    seconds = f" {event.seconds:.0f} s" if event.seconds is not None else ""
+    return [Span("✓ ", "dim"), Span(one_line(event.label or "", 22), "dim"), Span(seconds, "dim")]
+
+
+def similar_lines(found: Sequence[SimilarItem]) -> list[Line]:
+    """Items like this one that the person has labelled."""
+    if not found:
+        return [line(("You have not labelled anything like it.", "dim"))]
+    size = min(max(len(one_line(item.label, 16)) for item in found), 16)
+    return [
+        line(
+            (f"{fraction(item.similarity)} ", "dim"),
+            (one_line(item.label, size).ljust(size), "human"),
+            "  ",
+            one_line(item.text, 160),
+        )
+        for item in found
+    ]
+
+
+def end_lines(status: Status, jobs: Jobs, price: str, answers: Sequence[Answer]) -> list[Line]:
+    """What stands in the item's place when nothing waits for the person."""
+    step = status.step
+    labelled = [answer for answer in answers if answer.label is not None]
+    lines: list[Line] = [line("")]
+    if labelled:
+        seconds = sum(answer.seconds for answer in labelled)
+        words = f"{plural(len(labelled), 'item')} labelled in {duration(seconds)}. "
+        lines.extend([line("  ", ("✓ ", "good"), (words, "strong")), line("")])
+    if step.kind is StepKind.LABEL:
+        left = plural(max(step.total - step.done, 0), "item")
+        lines.append(
+            line(
+                "  ",
+                ("enter ", "key"),
+                ("start ", "strong"),
+                f"round {max(step.round, 1)}: {left} wait for you",
+            )
+        )
+    elif step.kind is StepKind.FINISHED:
+        lines.append(
+            line(
+                "  ", "The annotation budget is used up. ", ("enter", "key"), " goes to the export."
+            )
+        )
+    elif jobs.rounds is not None:
+        lines.append(line("  ", ("▸ ", "accent"), describe(jobs, "rounds")))
+        lines.append(line(""))
+        lines.append(
+            line(
+                ("  It goes on by itself. Meanwhile ", "dim"),
+                ("esc r", "key"),
+                (" reviews the LLM's labels.", "dim"),
+            )
+        )
+    elif step.kind is StepKind.ANNOTATE:
+        about = f" for about {price}" if price else ""
+        left = plural(max(step.total - step.done, 0), "item")
+        words = f"{left} by {one_line(status.annotator, 40)}{about}"
+        lines.append(line("  ", ("enter ", "key"), ("annotate ", "strong"), words))
+    else:
+        lines.append(
+            line("  ", ("enter ", "key"), ("go on ", "strong"), ("the engine's turn", "dim"))
+        )
+    return lines

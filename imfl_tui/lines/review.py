@@ -1,0 +1,87 @@
+"""Review: the rows of the queue, the item under the cursor, and the totals as they change."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal
+
+from imfl_engine.views import ItemDetail, ReviewPage, ReviewRow
+from imfl_tui.lines.item import mark_lines, opinion_line, text_lines
+from imfl_tui.spans import Line, Span, line
+from imfl_tui.text import fraction, one_line, pad, safe_text, thousands, wrap
+
+MARKS = {"unreviewed": (" ", ""), "accepted": ("✓", "good"), "corrected": ("✎", "human")}
+Decision = Literal["accepted", "corrected"]
+
+
+def review_row(row: ReviewRow, width: int) -> Line:
+    """``.80 neutral  The contract is worth…``, with a mark once it is decided."""
+    mark, style = MARKS[row.status]
+    risk = fraction(row.risk) if row.risk is not None else " — "
+    label = pad(one_line(row.llm_label, 12), 12)
+    text = one_line(row.text, max(width - 20, 4))
+    done = row.status != "unreviewed"
+    level = "bad" if (row.risk or 0) >= 0.5 else "warn" if (row.risk or 0) >= 0.2 else "dim"
+    return [
+        Span(f"{mark} ", style),
+        Span(f"{risk:>4} ", "dim" if done else level),
+        Span(f"{label} ", "dim" if done else "llm"),
+        Span(text, "dim" if done else ""),
+    ]
+
+
+def totals_line(page: ReviewPage) -> Line:
+    """How many wait, how many of them are wrong, how many were found."""
+    parts: list[Span | str | tuple[str, str]] = [f"{thousands(page.unreviewed)} to review"]
+    if page.expected_errors is not None:
+        parts.append(f" · about {page.expected_errors:.0f} wrong")
+    if page.expected_in_next is not None and page.unreviewed:
+        count = min(20, page.unreviewed)
+        parts.append((f" · the next {count} hold about {page.expected_in_next:.0f}", "accent"))
+    if page.reviewed:
+        parts.append(
+            (f" · you found {thousands(page.found_wrong)} in {thousands(page.reviewed)}", "dim")
+        )
+    return line(*parts)
+
+
+def detail_lines(detail: ItemDetail, row: ReviewRow, width: int) -> list[Line]:
+    """The item, who says what, and why it stands where it stands."""
+    opens = (Span("d", "key"), Span(" opens", "dim"))
+    lines = text_lines(detail.item, width, most=8, characters=6_000, opens=opens)
+    lines.append(line(""))
+    for who, opinion, style in (("LLM", detail.llm, "llm"), ("model", detail.model, "model")):
+        lines.append(opinion_line(who, opinion, style))
+    votes = [item.label for item in detail.demonstrations]
+    if votes:
+        most = max(sorted(set(votes)), key=votes.count)
+        words = f"{votes.count(most)} of {len(votes)} {one_line(most, 20)}"
+        lines.append(line((pad("similar", 9), "dim"), (words, "human"), (", yours", "dim")))
+    if detail.reason:
+        lines.append(line(""))
+        lines.extend(line((part, "dim")) for part in wrap(safe_text(detail.reason, 600), width))
+    if row.status != "unreviewed":
+        words = (
+            "you kept it"
+            if row.status == "accepted"
+            else f"you said {one_line(detail.label or '', 30)}"
+        )
+        lines.append(line(("✓ " if row.status == "accepted" else "✎ ", "good"), words))
+    return [*lines, *mark_lines(detail)]
+
+
+def recount(
+    page: ReviewPage, rows: Sequence[ReviewRow], row: ReviewRow, status: Decision
+) -> ReviewPage:
+    """The totals after one more decision, without asking the store for each key."""
+    left = [r.risk or 0.0 for r in rows if r.status == "unreviewed"][:20]
+    expected = page.expected_errors
+    return replace(
+        page,
+        unreviewed=max(page.unreviewed - 1, 0),
+        reviewed=page.reviewed + 1,
+        found_wrong=page.found_wrong + (1 if status == "corrected" else 0),
+        expected_errors=None if expected is None else max(expected - (row.risk or 0.0), 0.0),
+        expected_in_next=None if page.expected_in_next is None else sum(left),
+    )

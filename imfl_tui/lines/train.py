@@ -1,0 +1,68 @@
+"""Train: steps, speed, device and validation, or why nothing is trained now."""
+
+from __future__ import annotations
+
+from imfl_engine.types import StepKind
+from imfl_engine.views import Status
+from imfl_tui.jobs import Jobs, TrainingRun
+from imfl_tui.spans import Line, Span, line
+from imfl_tui.text import bytes_size, duration, fraction, one_line, pad, plural, thousands
+from imfl_tui.widgets.bars import bar
+
+
+def waiting_words(status: Status, jobs: Jobs) -> str:
+    """Why nothing is trained now."""
+    kind = status.step.kind
+    if kind is StepKind.TRAIN:
+        return "The training is about to begin." if jobs.rounds else "Enter starts the training."
+    if kind is StepKind.FINISHED:
+        return "All rounds are trained. v on Home shows the results."
+    if kind is StepKind.LABEL:
+        left = plural(max(status.step.total - status.step.done, 0), "item")
+        return f"Training follows your labels ({left} to go) and the LLM's."
+    return "Training begins by itself when this round's labels are there."
+
+
+def figure_lines(run: TrainingRun, width: int) -> list[Line]:
+    """Steps, speed, device, validation."""
+    if run.last is None:
+        return [line(("▸ ", "accent"), "starting" if run.running else "ended")]
+    last = run.last
+    name, figures = 9, 15
+    room = max(width - name - figures - 2, 6)
+    steps = f"{thousands(last.step)} / {thousands(last.total)}"
+    state = ("running", "accent") if run.running else ("ended", "dim")
+    if run.ready is not None:
+        state = (f"✓ done in {duration(run.ready.seconds)}", "good")
+    facts: list[tuple[str, str]] = [
+        state,
+        (f"epoch {last.epoch:.1f}", ""),
+        (f"loss {last.loss:.3f}", ""),
+        (f"{last.samples_per_second:.0f} samples/s", ""),
+    ]
+    if run.running and run.ready is None:
+        facts.append((f"{duration(last.eta_seconds)} left", ""))
+    device = one_line(last.device, 40)
+    if last.memory_bytes is not None:
+        device += f", {bytes_size(last.memory_bytes)}"
+    spans: list[Span] = []
+    for text, style in facts:
+        spans.extend([Span(" · ", "dim")] if spans else [])
+        spans.append(Span(text, style))
+    best = max((accuracy for _, _, accuracy in run.validation), default=None)
+    words = [Span(pad("device", name), "dim"), Span(device)]
+    if run.validation and best is not None:
+        now = run.validation[-1][2]
+        words.extend([Span("   validation ", "dim"), Span(f"{fraction(now)} right", "human")])
+        if best > now:
+            words.append(Span(f" (best {fraction(best)})", "dim"))
+    return [
+        line(
+            (pad("steps", name), "dim"),
+            (pad(steps, figures, "right"), "strong"),
+            "  ",
+            *bar(last.step / max(last.total, 1), room, "accent"),
+        ),
+        spans,
+        words,
+    ]
