@@ -1,0 +1,188 @@
+"""Set-up: the path of its steps, and what is known so far about data, annotator and price."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from imfl_engine.views import CostEstimate
+from imfl_tui.drafts import NONE, Draft
+from imfl_tui.questions import STEPS
+from imfl_tui.spans import Line, Span, line
+from imfl_tui.text import (
+    duration,
+    money_range,
+    one_line,
+    pad,
+    plural,
+    safe_text,
+    thousands,
+    wrap,
+)
+
+if TYPE_CHECKING:
+    from imfl_engine.data.reading import Source
+
+
+def step_lines(current: int) -> list[Line]:
+    """The steps as a path, and the question of the present one."""
+    spans: list[Span] = [Span(" ")]
+    for number, step in enumerate(STEPS):
+        if number:
+            spans.append(Span(" ─ ", "rule"))
+        mark = "✓" if number < current else "▸" if number == current else " "
+        style = "good" if number < current else "accent" if number == current else "dim"
+        spans.append(Span(f"{mark} {step.title}", style))
+    question = line(
+        (f"  {STEPS[current].words}", "strong"),
+        ("   enter", "key"),
+        (" goes on", "dim") if current < len(STEPS) - 1 else (" creates the project", "dim"),
+    )
+    return [line(""), spans, line(""), question]
+
+
+def welcome_lines(name: str, width: int) -> list[Line]:
+    """What the set-up is about."""
+    words = (
+        f"{name} does not exist yet. Name a file of texts; its columns, labels and the price are "
+        "found out and shown before anything counts. Nothing is written before the last step."
+    )
+    return [line((row, "dim")) for row in wrap(words, width)]
+
+
+def preview_lines(source: Source, draft: Draft, width: int, rows: int = 8) -> list[Line]:
+    """The first rows, the chosen columns first."""
+    chosen = [draft.text, draft.context, draft.options, draft.label, draft.identity]
+    names = [name for name in dict.fromkeys(chosen) if name and name != NONE]
+    rest = [name for name in source.column_names if name not in names]
+    names.extend(rest[: max(6 - len(names), 0)])
+    if not names:
+        return []
+    wide = draft.text if draft.text in names else names[0]
+    narrow = min(max((width - 30) // max(len(names) - 1, 1) - 2, 6), 18) if len(names) > 1 else 0
+    first = max(width - (narrow + 2) * (len(names) - 1), 20)
+    sizes = {name: first if name == wide else narrow for name in names}
+    lines: list[Line] = [
+        [Span(pad(one_line(name, sizes[name]), sizes[name] + 2), "key") for name in names]
+    ]
+    lines.extend(
+        [Span(pad(one_line(_value(row.get(name)), sizes[name]), sizes[name] + 2)) for name in names]
+        for row in source.preview(rows)
+    )
+    hidden = len(source.column_names) - len(names)
+    if hidden > 0:
+        lines.append(line((f"and {plural(hidden, 'more column')}, kept under meta", "dim")))
+    return lines
+
+
+def _value(value: object) -> str:
+    return "" if value is None else str(value)[:400]
+
+
+def label_lines(counts: Counter[str], width: int) -> list[Line]:
+    """How often each label occurs in the file."""
+    if not counts:
+        words = (
+            "The file names no labels. Write yours above; nothing has to be labelled beforehand."
+        )
+        return [line((row, "dim")) for row in wrap(words, width)]
+    total = sum(counts.values())
+    lines: list[Line] = [
+        line(
+            pad(one_line(label, 30), 32),
+            (f"{thousands(count):>8}", "strong"),
+            (f"{100 * count / total:6.0f} %", "dim"),
+        )
+        for label, count in counts.most_common(12)
+    ]
+    if len(counts) > 12:
+        lines.append(line((f"and {len(counts) - 12} more", "dim")))
+    words = "They are only used to measure, or by --human gold; the labels you give are your own."
+    return [*lines, *(line((row, "dim")) for row in wrap(words, width))]
+
+
+ANNOTATOR_WORDS = {
+    "neighbours": "Votes of your most similar labels: free, offline, the floor an LLM has to beat.",
+    "openai": "Any OpenAI-compatible endpoint. The key comes from the environment (OPENAI_API_KEY) "
+    "and is never stored. It is tested before the next step; ctrl+t tests it now.",
+    "local": "A causal language model on this machine: a folder or a hub name.",
+    "none": "Nobody: active learning with your labels alone.",
+}
+
+
+def annotator_lines(draft: Draft, tested: tuple[str, str] | None, width: int) -> list[Line]:
+    """What the chosen annotator is, and whether it answered."""
+    words = ANNOTATOR_WORDS.get(draft.annotator, "")
+    lines: list[Line] = [line((row, "dim")) for row in wrap(words, width)]
+    if tested is not None:
+        lines.extend([line(""), line((tested[0], "good"))])
+        lines.extend(line((row, "dim")) for row in wrap(safe_text(tested[1], 600), width) if row)
+    return lines
+
+
+def price_lines(draft: Draft, price: CostEstimate | None, width: int) -> list[Line]:
+    """Money from low to high, calls, minutes of the person; against the hard stop."""
+    if price is None:
+        return [line(("The price is being worked out.", "dim"))]
+    lines: list[Line] = [
+        line(
+            (pad("your time", 14), "dim"),
+            ("about " + duration(price.minutes_of_person * 60), "strong"),
+        )
+    ]
+    if not price.calls:
+        return [
+            *lines,
+            line(
+                (pad("money", 14), "dim"), ("nothing", "strong"), (f"  {price.price_source}", "dim")
+            ),
+        ]
+    if not price.price_known:
+        words = (
+            "The model's price is not known. Write it in the step before (price), "
+            "or the run will not start."
+        )
+        return [*lines, *(line((row, "warn")) for row in wrap(words, width))]
+    lines.append(
+        line(
+            (pad("money", 14), "dim"),
+            (money_range(price.money_low, price.money_high), "strong"),
+            (
+                f"  {thousands(price.calls)} calls, prices: {one_line(price.price_source, 40)}",
+                "dim",
+            ),
+        )
+    )
+    try:
+        limit = float(draft.money.replace(",", ".").lstrip("$"))
+    except ValueError:
+        limit = None
+    if limit is not None and price.money_high is not None and price.money_high > limit:
+        words = "The hard stop may come before the plan is through."
+        lines.append(line(("! ", "warn"), words))
+    return lines
+
+
+def summary_lines(draft: Draft, price: CostEstimate | None, name: str) -> list[Line]:
+    """Everything chosen, once more."""
+    annotator = draft.annotator if not draft.model else f"{draft.annotator}:{draft.model}"
+    rows: Sequence[tuple[str, str]] = (
+        ("project", name),
+        ("data", draft.data),
+        ("test set", draft.test or "none: measured on the control slice"),
+        ("labels", draft.labels if draft.options in (NONE, "") else f"options in {draft.options}"),
+        ("annotator", annotator),
+        ("target", draft.target),
+        ("budget", f"{draft.human} by you, {draft.llm} by the LLM, in {draft.rounds} rounds"),
+        ("hard stops", f"${draft.money or '—'} · {draft.minutes or '—'} min"),
+    )
+    lines: list[Line] = [line((pad(key, 12), "dim"), one_line(value, 200)) for key, value in rows]
+    if price is not None and price.calls:
+        lines.append(
+            line(
+                (pad("price", 12), "dim"),
+                (money_range(price.money_low, price.money_high), "strong"),
+            )
+        )
+    return lines
