@@ -10,19 +10,17 @@ import asyncio
 from dataclasses import replace
 from typing import ClassVar, Literal, get_args
 
-from textual import events, on
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.widgets import Input
 
-from imfl_engine.types import Origin, option_letter
+from imfl_engine.types import Origin
 from imfl_engine.views import ItemDetail, ItemFilter, ItemRow
-from imfl_tui.keymap import LabelKey, assign_label_keys, option_keys
 from imfl_tui.lines.explore import explore_detail, explore_row, filter_line
-from imfl_tui.lines.item import item_parts
-from imfl_tui.screens.base import ImflScreen
-from imfl_tui.screens.dialogs import Ask, Picker, Reader
+from imfl_tui.screens.dialogs import Picker
+from imfl_tui.screens.labelling import ItemListScreen, undone
 from imfl_tui.spans import Line, line
 from imfl_tui.text import cells, one_line, plural, safe_text, wrap
 from imfl_tui.widgets.canvas import Text
@@ -37,7 +35,7 @@ DEBOUNCE = 0.12
 Source = Literal["human", "llm", "llm_reviewed", "model", "unlabelled"]
 
 
-class ExploreScreen(ImflScreen):
+class ExploreScreen(ItemListScreen):
     """All items."""
 
     CSS_PATH = "explore.tcss"
@@ -84,8 +82,6 @@ class ExploreScreen(ImflScreen):
         self._count: int | None = None
         self._loading = False
         self._detail: ItemDetail | None = None
-        self._keys: tuple[LabelKey, ...] = ()
-        self._by_key: dict[str, str] = {}
 
     def body(self) -> ComposeResult:
         """Search, filters, rows, item."""
@@ -98,14 +94,7 @@ class ExploreScreen(ImflScreen):
 
     async def begin(self) -> None:
         """Prepare the keys: digits only, letters are commands here."""
-        reserved = set("abcdefghijklmnopqrstuvwxyz")
-        specs = [(s.name, "", s.description) for s in self.project.settings.task.labels]
-        self._schema = assign_label_keys(specs, reserved)
-        self._use_keys(self._schema)
-
-    def _use_keys(self, keys: tuple[LabelKey, ...]) -> None:
-        self._keys = keys
-        self._by_key = {key.key: key.label for key in keys if key.key}
+        self.assign_schema_keys(set("abcdefghijklmnopqrstuvwxyz"), wishes=False)
 
     async def resumed(self) -> None:
         """Fetch anew: labels may have changed."""
@@ -190,6 +179,11 @@ class ExploreScreen(ImflScreen):
         cursor = self.query_one(Rows).cursor
         return self._rows[cursor] if cursor < len(self._rows) else None
 
+    @property
+    def item_id(self) -> int | None:
+        """The id of the item under the cursor."""
+        return self._current.item_id if self._current else None
+
     @on(Rows.Moved)
     async def _moved(self, event: Rows.Moved) -> None:
         near_end = event.index > len(self._rows) - 40
@@ -209,11 +203,7 @@ class ExploreScreen(ImflScreen):
             panel.show([line(text) for text in wrap(safe_text(row.text, newlines=True), width)])
             self.beside("detail", self._fetch, row.item_id)
             return
-        if detail.item.options:
-            letters = [option_letter(n) for n in range(len(detail.item.options))]
-            self._use_keys(option_keys(detail.item.options, letters))
-        elif self._keys is not self._schema:
-            self._use_keys(self._schema)
+        self.use_keys_for(detail.item)
         panel.show(explore_detail(detail, width))
         self.query_one(Labels).show(
             self._keys, options=bool(detail.item.options), chosen=detail.label
@@ -292,15 +282,10 @@ class ExploreScreen(ImflScreen):
 
     # ------------------------------------------------------------------ the item
 
-    async def on_key(self, event: events.Key) -> None:
-        """A digit relabels."""
-        if self.focused is not None:
-            return
-        label = self._by_key.get(event.character or event.key)
-        if label is not None and self._current is not None:
-            event.stop()
-            event.prevent_default()
-            await self.action_give(label)
+    @property
+    def takes_label(self) -> bool:
+        """Whether there is an item and nobody types into the search field."""
+        return self.focused is None and self._current is not None
 
     async def action_give(self, label: str) -> None:
         """Give the item this label."""
@@ -315,32 +300,13 @@ class ExploreScreen(ImflScreen):
             self._show_item()
             self.imfl.refresh_status_soon()
 
-    def action_pick(self) -> None:
-        """Relabel by name."""
-
-        async def give(label: str | None) -> None:
-            if label is not None:
-                await self.action_give(label)
-
-        names = [key.label for key in self._keys]
-        words = {key.label: key.description for key in self._keys}
-        self.app.push_screen(Picker("Which label is right?", names, words=words), give)
-
     async def action_undo(self) -> None:
         """Undo the last action."""
         event = await self.attempt(self.project.undo)
-        words = f"Undid your last action, on item {event.item_id}." if event else "Nothing to undo."
-        self.notify(words, timeout=3)
+        self.notify(undone(event), timeout=3)
         self._detail = None
         await self._load(fresh=True)
         self.imfl.refresh_status_soon()
-
-    async def action_open(self) -> None:
-        """Show the item in full."""
-        row = self._current
-        detail = await self.attempt(lambda: self.project.detail(row.item_id)) if row else None
-        if detail is not None:
-            self.app.push_screen(Reader(f"Item {detail.item.key}", item_parts(detail)))
 
     def action_note(self) -> None:
         """Write a comment on the item."""
@@ -348,24 +314,13 @@ class ExploreScreen(ImflScreen):
         if row is None:
             return
 
-        async def save(text: str | None) -> None:
-            if text is not None and await self.done(lambda: self.project.note(row.item_id, text)):
-                self._detail = None
-                self._show_item()
+        def saved(note: str) -> None:
+            self._detail = None
+            self._show_item()
 
-        comment = self._detail.comment if self._detail else None
-        self.app.push_screen(Ask("Note on this item", comment or ""), save)
+        self.ask_note(row.item_id, self._detail.comment if self._detail else None, saved)
 
     # ------------------------------------------------------------------ moving
-
-    def action_move(self, step: int) -> None:
-        """Move the cursor."""
-        self.query_one(Rows).move(step)
-
-    def action_page(self, step: int) -> None:
-        """Move by a page."""
-        rows = self.query_one(Rows)
-        rows.move(step * rows.page)
 
     def action_first(self) -> None:
         """The first row."""

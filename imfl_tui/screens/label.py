@@ -9,16 +9,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import ClassVar
 
-from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 
 from imfl_engine.errors import ImflError
-from imfl_engine.types import Action, LabelEvent, StepKind, option_letter
+from imfl_engine.types import Action, LabelEvent, StepKind
 from imfl_engine.views import QueueItem, Status
 from imfl_tui.jobs import Jobs
-from imfl_tui.keymap import LabelKey, assign_label_keys, key_name, option_keys
+from imfl_tui.keymap import LabelKey, key_name
 from imfl_tui.lines.label import (
     end_lines,
     guideline_lines,
@@ -28,8 +27,8 @@ from imfl_tui.lines.label import (
     why_shown,
 )
 from imfl_tui.queue import Batch
-from imfl_tui.screens.base import HOME, ImflScreen
-from imfl_tui.screens.dialogs import Ask, Picker
+from imfl_tui.screens.base import HOME
+from imfl_tui.screens.labelling import LabellingScreen, undone
 from imfl_tui.spans import Line, line
 from imfl_tui.text import (
     money_range,
@@ -43,7 +42,7 @@ LONGEST_THOUGHT = 180.0
 FETCH = 20
 
 
-class LabelScreen(ImflScreen):
+class LabelScreen(LabellingScreen):
     """The screen a person spends the afternoon on."""
 
     CSS_PATH = "label.tcss"
@@ -89,8 +88,6 @@ class LabelScreen(ImflScreen):
         super().__init__()
         self._clock = clock
         self._batch = Batch()
-        self._keys: tuple[LabelKey, ...] = ()
-        self._by_key: dict[str, str] = {}
         self._shown_at = 0.0
         self._done = 0
         self._total = 0
@@ -117,7 +114,12 @@ class LabelScreen(ImflScreen):
     async def begin(self) -> None:
         """Prepare the keys; the items come with the first resume."""
         self._opinions = self.imfl.preferences.show_opinions
-        self._make_keys()
+        reserved = {
+            key
+            for key, active in self.active_bindings.items()
+            if len(key) == 1 and active.binding.id != "label.accept"
+        }
+        self.assign_schema_keys(reserved | {"a"})
         self._show_guidelines()
 
     async def resumed(self) -> None:
@@ -141,31 +143,16 @@ class LabelScreen(ImflScreen):
 
     # ------------------------------------------------------------------ keys
 
-    def _make_keys(self) -> None:
-        task = self.project.settings.task
-        taken = {
-            key
-            for key, active in self.active_bindings.items()
-            if len(key) == 1 and active.binding.id != "label.accept"
-        }
-        reserved = taken | {"a"}
-        specs = [(spec.name, spec.key, spec.description) for spec in task.labels]
-        self._schema = assign_label_keys(specs, reserved)
-        self._use_keys(self._schema)
+    @property
+    def takes_label(self) -> bool:
+        """Whether an item waits and no dialog is open."""
+        return self.is_current and self._batch.current is not None
 
-    def _use_keys(self, keys: tuple[LabelKey, ...]) -> None:
-        self._keys = keys
-        self._by_key = {key.key: key.label for key in keys if key.key}
+    def use_keys(self, keys: tuple[LabelKey, ...]) -> None:
+        """Let these keys give labels; ``m`` gives a label called maybe where it is free."""
+        super().use_keys(keys)
         if "m" not in self._by_key and any(key.label.lower() == "maybe" for key in keys):
             self._by_key["m"] = next(key.label for key in keys if key.label.lower() == "maybe")
-
-    async def on_key(self, event: events.Key) -> None:
-        """A label's key labels; everything else is a binding."""
-        label = self._by_key.get(event.character or event.key)
-        if label is not None and self.is_current and self._batch.current is not None:
-            event.stop()
-            event.prevent_default()
-            await self.action_give(label)
 
     # ------------------------------------------------------------------ answering
 
@@ -222,7 +209,7 @@ class LabelScreen(ImflScreen):
         """Take back the last action, also one of an earlier day."""
         event = await self.attempt(self.project.undo)
         if event is None:
-            self.notify("Nothing to undo.", timeout=2)
+            self.notify(undone(None), timeout=2)
             return
         given = self._batch.given(event.item_id) is not None
         if self._batch.recall(event.item_id):
@@ -234,7 +221,7 @@ class LabelScreen(ImflScreen):
             self._set_progress_from_engine()
             current = self._batch.current
             if current is None or current.item.item_id != event.item_id:
-                self.notify(f"Undid your last action, on item {event.item_id}.", timeout=4)
+                self.notify(undone(event), timeout=4)
         self._go_on()
 
     async def action_flag(self) -> None:
@@ -248,29 +235,13 @@ class LabelScreen(ImflScreen):
     def action_note(self) -> None:
         """Write a comment on the item."""
         item = self._batch.current
-        if item is None:
-            return
-
-        async def save(text: str | None) -> None:
-            if text is not None and await self.done(
-                lambda: self.project.note(item.item.item_id, text)
-            ):
-                self._change(comment=text)
-
-        self.app.push_screen(Ask("Note on this item", item.comment or ""), save)
+        if item is not None:
+            self.ask_note(item.item.item_id, item.comment, lambda note: self._change(comment=note))
 
     def action_pick(self) -> None:
         """Choose the label by name; the ones you use most come first."""
-        if self._batch.current is None:
-            return
-
-        async def give(label: str | None) -> None:
-            if label is not None:
-                await self.action_give(label)
-
-        names = [key.label for key in self._keys]
-        words = {key.label: key.description for key in self._keys}
-        self.app.push_screen(Picker("Which label?", names, words=words, weights=self._uses), give)
+        if self._batch.current is not None:
+            self.ask_label("Which label?", weights=self._uses)
 
     # ------------------------------------------------------------------ looking
 
@@ -339,11 +310,7 @@ class LabelScreen(ImflScreen):
             return
         self._ended = False
         chosen = self._batch.given(item.item.item_id)
-        if item.item.options:
-            letters = [option_letter(n) for n in range(len(item.item.options))]
-            self._use_keys(option_keys(item.item.options, letters))
-        elif self._keys is not self._schema:
-            self._use_keys(self._schema)
+        self.use_keys_for(item.item)
         self.query_one(Labels).show(self._keys, options=bool(item.item.options), chosen=chosen)
         pane.show(
             ItemFace(

@@ -5,19 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import ClassVar
 
-from textual import events, on
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 
-from imfl_engine.types import Origin, option_letter
+from imfl_engine.types import Origin
 from imfl_engine.views import ItemDetail, ReviewPage, ReviewRow
-from imfl_tui.keymap import LabelKey, assign_label_keys, option_keys
-from imfl_tui.lines.item import item_parts
 from imfl_tui.lines.review import Decision, detail_lines, recount, review_row, totals_line
 from imfl_tui.prompts import prompt_parts
-from imfl_tui.screens.base import HOME, ImflScreen
-from imfl_tui.screens.dialogs import Ask, Picker, Reader
+from imfl_tui.screens.base import HOME
+from imfl_tui.screens.dialogs import Ask, Reader
+from imfl_tui.screens.labelling import ItemListScreen, undone
 from imfl_tui.spans import Line, line
 from imfl_tui.text import fraction, one_line, plural, safe_text, thousands, wrap
 from imfl_tui.widgets.canvas import Text
@@ -27,7 +26,7 @@ from imfl_tui.widgets.rows import Rows
 PAGE_SIZE = 100
 
 
-class ReviewScreen(ImflScreen):
+class ReviewScreen(ItemListScreen):
     """The review queue and the item under its cursor."""
 
     CSS_PATH = "review.tcss"
@@ -63,8 +62,6 @@ class ReviewScreen(ImflScreen):
         self._rows: list[ReviewRow] = []
         self._page: ReviewPage | None = None
         self._details: dict[int, ItemDetail] = {}
-        self._keys: tuple[LabelKey, ...] = ()
-        self._by_key: dict[str, str] = {}
         self._loading = False
 
     def body(self) -> ComposeResult:
@@ -76,14 +73,7 @@ class ReviewScreen(ImflScreen):
 
     async def begin(self) -> None:
         """Prepare the keys."""
-        specs = [(s.name, s.key, s.description) for s in self.project.settings.task.labels]
-        reserved = {key for key in self.active_bindings if len(key) == 1}
-        self._schema = assign_label_keys(specs, reserved)
-        self._use_keys(self._schema)
-
-    def _use_keys(self, keys: tuple[LabelKey, ...]) -> None:
-        self._keys = keys
-        self._by_key = {key.key: key.label for key in keys if key.key}
+        self.assign_schema_keys({key for key in self.active_bindings if len(key) == 1})
 
     async def resumed(self) -> None:
         """Fetch the queue anew: there may be new labels, or better risks."""
@@ -129,6 +119,11 @@ class ReviewScreen(ImflScreen):
         cursor = self.query_one(Rows).cursor
         return self._rows[cursor] if cursor < len(self._rows) else None
 
+    @property
+    def item_id(self) -> int | None:
+        """The id of the item under the cursor."""
+        return self._row.item_id if self._row else None
+
     def _show_queue(self, cursor: int | None = None) -> None:
         empty = [
             line(""),
@@ -173,11 +168,7 @@ class ReviewScreen(ImflScreen):
             self.beside("detail", self._fetch_detail, row.item_id)
         else:
             panel.show(detail_lines(detail, row, width))
-            if detail.item.options:
-                letters = [option_letter(n) for n in range(len(detail.item.options))]
-                self._use_keys(option_keys(detail.item.options, letters))
-            elif self._keys is not self._schema:
-                self._use_keys(self._schema)
+            self.use_keys_for(detail.item)
         options = bool(detail and detail.item.options)
         self.query_one(Labels).show(
             self._keys if options or self._schema else (), options=options, chosen=row.llm_label
@@ -200,13 +191,10 @@ class ReviewScreen(ImflScreen):
 
     # ------------------------------------------------------------------ deciding
 
-    async def on_key(self, event: events.Key) -> None:
-        """A label's key corrects."""
-        label = self._by_key.get(event.character or event.key)
-        if label is not None and self.is_current and self._row is not None:
-            event.stop()
-            event.prevent_default()
-            await self.action_give(label)
+    @property
+    def takes_label(self) -> bool:
+        """Whether there is an item and no dialog is open."""
+        return self.is_current and self._row is not None
 
     async def action_give(self, label: str) -> None:
         """Correct the label; giving the LLM's own label keeps it."""
@@ -284,13 +272,13 @@ class ReviewScreen(ImflScreen):
         """Undo the last action."""
         event = await self.attempt(self.project.undo)
         if event is None:
-            self.notify("Nothing to undo.", timeout=2)
+            self.notify(undone(None), timeout=2)
             return
         await self._load(fresh=True)
         ids = [row.item_id for row in self._rows]
         if event.item_id in ids:
             self.query_one(Rows).move_to(ids.index(event.item_id))
-        self.notify(f"Undid your last action, on item {event.item_id}.", timeout=3)
+        self.notify(undone(event), timeout=3)
 
     async def action_flag(self) -> None:
         """Mark the item, or take the mark away."""
@@ -310,45 +298,14 @@ class ReviewScreen(ImflScreen):
             return
         detail = self._details.get(row.item_id)
 
-        async def save(text: str | None) -> None:
-            if text is not None and await self.done(lambda: self.project.note(row.item_id, text)):
-                self._details.pop(row.item_id, None)
-                self._show_item()
+        def saved(note: str) -> None:
+            self._details.pop(row.item_id, None)
+            self._show_item()
 
-        self.app.push_screen(Ask("Note on this item", (detail and detail.comment) or ""), save)
-
-    def action_pick(self) -> None:
-        """Correct the label by name."""
-
-        async def give(label: str | None) -> None:
-            if label is not None:
-                await self.action_give(label)
-
-        names = [key.label for key in self._keys]
-        words = {key.label: key.description for key in self._keys}
-        self.app.push_screen(Picker("Which label is right?", names, words=words), give)
-
-    # ------------------------------------------------------------------ moving, reading
-
-    def action_move(self, step: int) -> None:
-        """Move the cursor."""
-        self.query_one(Rows).move(step)
-
-    def action_page(self, step: int) -> None:
-        """Move by a page."""
-        rows = self.query_one(Rows)
-        rows.move(step * rows.page)
+        self.ask_note(row.item_id, detail.comment if detail else None, saved)
 
     async def action_prompt(self) -> None:
         """Show exactly what the LLM was sent and what it answered."""
-        row = self._row
-        detail = await self.attempt(lambda: self.project.detail(row.item_id)) if row else None
+        detail = await self.fetch_detail()
         if detail is not None:
             self.app.push_screen(Reader("What the LLM was shown", prompt_parts(detail)))
-
-    async def action_open(self) -> None:
-        """Show the item in full."""
-        row = self._row
-        detail = await self.attempt(lambda: self.project.detail(row.item_id)) if row else None
-        if detail is not None:
-            self.app.push_screen(Reader(f"Item {detail.item.key}", item_parts(detail)))

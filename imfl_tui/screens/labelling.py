@@ -1,0 +1,129 @@
+"""What screens share on which a key gives a label: whose keys count, and asking for label or note."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+from textual import events
+
+from imfl_engine.types import Item, LabelEvent, option_letter
+from imfl_engine.views import ItemDetail
+from imfl_tui.keymap import LabelKey, assign_label_keys, option_keys
+from imfl_tui.lines.item import item_parts
+from imfl_tui.screens.base import ImflScreen
+from imfl_tui.screens.dialogs import Ask, Picker, Reader
+from imfl_tui.widgets.rows import Rows
+
+
+class LabellingScreen(ImflScreen):
+    """A screen on which a label's key labels the item in view.
+
+    The keys are those of the task's labels, or of the item's own options where it has some.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._schema: tuple[LabelKey, ...] = ()
+        self._keys: tuple[LabelKey, ...] = ()
+        self._by_key: dict[str, str] = {}
+
+    @property
+    def takes_label(self) -> bool:
+        """Whether a label's key means the label now."""
+        raise NotImplementedError
+
+    async def action_give(self, label: str) -> None:
+        """Give ``label`` to the item in view."""
+        raise NotImplementedError
+
+    async def on_key(self, event: events.Key) -> None:
+        """A label's key labels; everything else is a binding."""
+        label = self._by_key.get(event.character or event.key)
+        if label is not None and self.takes_label:
+            event.stop()
+            event.prevent_default()
+            await self.action_give(label)
+
+    # ------------------------------------------------------------------ keys
+
+    def assign_schema_keys(self, reserved: Collection[str], *, wishes: bool = True) -> None:
+        """Give the task's labels their keys; without ``wishes`` none that the settings name."""
+        labels = self.project.settings.task.labels
+        specs = [(spec.name, spec.key if wishes else "", spec.description) for spec in labels]
+        self._schema = assign_label_keys(specs, reserved)
+        self.use_keys(self._schema)
+
+    def use_keys_for(self, item: Item) -> None:
+        """Use the keys of the item's options, else those of the task's labels."""
+        if item.options:
+            letters = [option_letter(n) for n in range(len(item.options))]
+            self.use_keys(option_keys(item.options, letters))
+        elif self._keys is not self._schema:
+            self.use_keys(self._schema)
+
+    def use_keys(self, keys: tuple[LabelKey, ...]) -> None:
+        """Let these keys give labels."""
+        self._keys = keys
+        self._by_key = {key.key: key.label for key in keys if key.key}
+
+    # ------------------------------------------------------------------ asking
+
+    def ask_label(self, question: str, weights: dict[str, int] | None = None) -> None:
+        """Let the person find a label by its letters, and give it; ``weights`` as in `Picker`."""
+
+        async def give(label: str | None) -> None:
+            if label is not None:
+                await self.action_give(label)
+
+        names = [key.label for key in self._keys]
+        words = {key.label: key.description for key in self._keys}
+        self.app.push_screen(Picker(question, names, words=words, weights=weights), give)
+
+    def ask_note(self, item_id: int, note: str | None, saved: Callable[[str], None]) -> None:
+        """Let the person write the item's note; ``saved`` is called with it once it is stored."""
+
+        async def save(text: str | None) -> None:
+            if text is not None and await self.done(lambda: self.project.note(item_id, text)):
+                saved(text)
+
+        self.app.push_screen(Ask("Note on this item", note or ""), save)
+
+
+class ItemListScreen(LabellingScreen):
+    """A labelling screen with a list of items; the one under the cursor is in view."""
+
+    @property
+    def item_id(self) -> int | None:
+        """The id of the item under the cursor; None where the list is empty."""
+        raise NotImplementedError
+
+    async def fetch_detail(self) -> ItemDetail | None:
+        """All that is known about the item under the cursor."""
+        item_id = self.item_id
+        if item_id is None:
+            return None
+        return await self.attempt(lambda: self.project.detail(item_id))
+
+    def action_pick(self) -> None:
+        """Correct the label by name."""
+        self.ask_label("Which label is right?")
+
+    async def action_open(self) -> None:
+        """Show the item in full."""
+        detail = await self.fetch_detail()
+        if detail is not None:
+            self.app.push_screen(Reader(f"Item {detail.item.key}", item_parts(detail)))
+
+    def action_move(self, step: int) -> None:
+        """Move the cursor."""
+        self.query_one(Rows).move(step)
+
+    def action_page(self, step: int) -> None:
+        """Move by a page."""
+        rows = self.query_one(Rows)
+        rows.move(step * rows.page)
+
+
+def undone(event: LabelEvent | None) -> str:
+    """What an undo did, in words."""
+    return f"Undid your last action, on item {event.item_id}." if event else "Nothing to undo."
