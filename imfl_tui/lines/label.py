@@ -1,16 +1,15 @@
-"""Label: progress, guidelines, the newest answers, and what stands in an item's place."""
+"""Label: progress, why an item is shown, the newest answers, and what stands in an item's place."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from imfl_engine.settings import Task
 from imfl_engine.types import Action, LabelEvent, StepKind
-from imfl_engine.views import Opinion, QueueItem, SimilarItem, Status
+from imfl_engine.views import Opinion, QueueItem, Status
 from imfl_tui.jobs import Jobs, describe
 from imfl_tui.queue import Answer
 from imfl_tui.spans import Line, Span, line, spread
-from imfl_tui.text import duration, fraction, one_line, plural, roughly, safe_text, wrap
+from imfl_tui.text import duration, fraction, one_line, plural, roughly
 from imfl_tui.widgets.bars import bar
 
 
@@ -31,19 +30,6 @@ def why_shown(item: QueueItem) -> str:
     if item.control:
         return "a random draw: it measures model and LLM"
     return f"picked because {item.reason}" if item.reason else ""
-
-
-def guideline_lines(task: Task, width: int) -> list[Line]:
-    """The guidelines, then what each label means."""
-    rows: list[Line] = []
-    for spec in task.labels:
-        if spec.description:
-            text = f"{spec.name}: {spec.description}"
-            rows.extend(line(row) for row in wrap(safe_text(text, 2_000), width))
-    guidelines = safe_text(task.guidelines, newlines=True).strip()
-    if guidelines:
-        rows = [*(line(row) for row in wrap(guidelines, width)), *rows]
-    return rows or [line(("No guidelines written. imfl-tui config task.guidelines", "dim"))]
 
 
 def last_line(
@@ -84,22 +70,6 @@ def earlier_spans(event: LabelEvent) -> list[Span]:
         return [Span("○ skipped", "dim")]
     seconds = f" {event.seconds:.0f} s" if event.seconds is not None else ""
     return [Span("✓ ", "dim"), Span(one_line(event.label or "", 22), "dim"), Span(seconds, "dim")]
-
-
-def similar_lines(found: Sequence[SimilarItem]) -> list[Line]:
-    """Items like this one that the person has labelled."""
-    if not found:
-        return [line(("You have not labelled anything like it.", "dim"))]
-    size = min(max(len(one_line(item.label, 16)) for item in found), 16)
-    return [
-        line(
-            (f"{fraction(item.similarity)} ", "dim"),
-            (one_line(item.label, size).ljust(size), "human"),
-            "  ",
-            one_line(item.text, 160),
-        )
-        for item in found
-    ]
 
 
 def end_lines(status: Status, jobs: Jobs, price: str, answers: Sequence[Answer]) -> list[Line]:

@@ -11,7 +11,6 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal
 
 from imfl_engine.errors import ImflError
 from imfl_engine.types import Action, LabelEvent, StepKind
@@ -20,10 +19,8 @@ from imfl_tui.jobs import Jobs
 from imfl_tui.keymap import LabelKey, key_name
 from imfl_tui.lines.label import (
     end_lines,
-    guideline_lines,
     last_line,
     progress_line,
-    similar_lines,
     why_shown,
 )
 from imfl_tui.queue import Batch
@@ -33,6 +30,7 @@ from imfl_tui.spans import Line, line
 from imfl_tui.text import (
     money_range,
 )
+from imfl_tui.widgets.aids import Aids
 from imfl_tui.widgets.canvas import Text
 from imfl_tui.widgets.item import ItemFace, ItemPane
 from imfl_tui.widgets.labels import Labels
@@ -106,9 +104,7 @@ class LabelScreen(LabellingScreen):
         """Item, labels, and what helps to decide."""
         yield ItemPane(id="item")
         yield Labels(id="labels")
-        with Horizontal(id="aids", classes="row"):
-            yield Text(title="g guidelines", id="guidelines", classes="panel")
-            yield Text(title="s similar, labelled by you", id="similar", classes="panel")
+        yield Aids(id="aids", classes="row")
         yield Text(id="last")
 
     async def begin(self) -> None:
@@ -120,7 +116,7 @@ class LabelScreen(LabellingScreen):
             if len(key) == 1 and active.binding.id != "label.accept"
         }
         self.assign_schema_keys(reserved | {"a"})
-        self._show_guidelines()
+        self.query_one(Aids).show_guidelines(self.project.settings.task)
 
     async def resumed(self) -> None:
         """Take the batch up where it is."""
@@ -257,15 +253,9 @@ class LabelScreen(LabellingScreen):
 
     def action_panel(self, name: str) -> None:
         """Show or hide a panel below the labels."""
-        panel, aids = self.query_one(f"#{name}"), self.query_one("#aids")
-        shown = bool(panel.display and aids.display)
-        other = self.query_one("#similar" if name == "guidelines" else "#guidelines")
-        if not aids.display:
-            other.display = False
-        panel.display = not shown
-        aids.display = panel.display or other.display
-        if panel.display and name == "similar":
-            self._fetch_similar()
+        self.query_one(Aids).toggle(name)
+        if name == "similar":
+            self._fetch_similar_if_shown()
 
     def action_scroll(self, lines: int) -> None:
         """Scroll the item."""
@@ -351,25 +341,16 @@ class LabelScreen(LabellingScreen):
         last = last_line(self._batch.answers, self._earlier, more, width)
         self.query_one("#last", Text).show([last])
 
-    def _show_guidelines(self) -> None:
-        width = max(self.app.size.width // 2 - 6, 24)
-        lines = guideline_lines(self.project.settings.task, width)
-        self.query_one("#guidelines", Text).show(lines)
-
     def on_resize(self) -> None:
         """Wrap the panels anew."""
-        self._show_guidelines()
+        self.query_one(Aids).show_guidelines(self.project.settings.task)
         if self._batch.current is not None or self._ended:
             self._show_last()
             self._fetch_similar_if_shown()
 
     def _fetch_similar_if_shown(self) -> None:
-        if self.query_one("#similar").display and self.query_one("#aids").display:
-            self._fetch_similar()
-
-    def _fetch_similar(self) -> None:
         item = self._batch.current
-        if item is not None:
+        if item is not None and self.query_one(Aids).shows_similar:
             self.beside("similar", self._show_similar, item)
 
     async def _show_similar(self, item: QueueItem) -> None:
@@ -378,7 +359,7 @@ class LabelScreen(LabellingScreen):
             found = await self.project.similar(item.item.item_id, k=5)
         except ImflError:
             found = []
-        self.query_one("#similar", Text).show(similar_lines(found))
+        self.query_one(Aids).show_similar(found)
 
     # ------------------------------------------------------------------ the batch
 

@@ -1,0 +1,76 @@
+"""What helps to decide, below the labels: the guidelines, and similar items labelled before."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from textual.containers import Horizontal
+
+from imfl_engine.settings import Task
+from imfl_engine.views import SimilarItem
+from imfl_tui.spans import Line, line
+from imfl_tui.text import fraction, one_line, safe_text, wrap
+from imfl_tui.widgets.canvas import Text
+
+
+class Aids(Horizontal):
+    """Two panels side by side; each can be hidden, and the row with them."""
+
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
+        self._guidelines = Text(title="g guidelines", id="guidelines", classes="panel")
+        self._similar = Text(title="s similar, labelled by you", id="similar", classes="panel")
+        super().__init__(self._guidelines, self._similar, id=id, classes=classes)
+
+    @property
+    def shows_similar(self) -> bool:
+        """Whether similar items can be seen."""
+        return bool(self._similar.display and self.display)
+
+    def toggle(self, name: str) -> None:
+        """Show or hide a panel; where the whole row was hidden, show that panel alone."""
+        similar = name == "similar"
+        panel = self._similar if similar else self._guidelines
+        other = self._guidelines if similar else self._similar
+        shown = bool(panel.display and self.display)
+        if not self.display:
+            other.display = False
+        panel.display = not shown
+        self.display = panel.display or other.display
+
+    def show_guidelines(self, task: Task) -> None:
+        """Wrap the guidelines to half of the screen."""
+        width = max(self.app.size.width // 2 - 6, 24)
+        self._guidelines.show(guideline_lines(task, width))
+
+    def show_similar(self, found: Sequence[SimilarItem]) -> None:
+        """Show similar items."""
+        self._similar.show(similar_lines(found))
+
+
+def guideline_lines(task: Task, width: int) -> list[Line]:
+    """The guidelines, then what each label means."""
+    rows: list[Line] = []
+    for spec in task.labels:
+        if spec.description:
+            text = f"{spec.name}: {spec.description}"
+            rows.extend(line(row) for row in wrap(safe_text(text, 2_000), width))
+    guidelines = safe_text(task.guidelines, newlines=True).strip()
+    if guidelines:
+        rows = [*(line(row) for row in wrap(guidelines, width)), *rows]
+    return rows or [line(("No guidelines written. imfl-tui config task.guidelines", "dim"))]
+
+
+def similar_lines(found: Sequence[SimilarItem]) -> list[Line]:
+    """Items like this one that the person has labelled."""
+    if not found:
+        return [line(("You have not labelled anything like it.", "dim"))]
+    size = min(max(len(one_line(item.label, 16)) for item in found), 16)
+    return [
+        line(
+            (f"{fraction(item.similarity)} ", "dim"),
+            (one_line(item.label, size).ljust(size), "human"),
+            "  ",
+            one_line(item.text, 160),
+        )
+        for item in found
+    ]
