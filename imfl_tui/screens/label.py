@@ -13,23 +13,12 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
 from imfl_engine.errors import ImflError
-from imfl_engine.types import Action, LabelEvent, StepKind
-from imfl_engine.views import QueueItem, Status
-from imfl_tui.jobs import Jobs
+from imfl_engine.views import QueueItem
 from imfl_tui.keymap import LabelKey, key_name
-from imfl_tui.lines.label import (
-    end_lines,
-    last_line,
-    progress_line,
-    why_shown,
-)
-from imfl_tui.queue import Batch
+from imfl_tui.lines.label import last_line, why_shown
 from imfl_tui.screens.base import HOME
-from imfl_tui.screens.labelling import LabellingScreen, undone
-from imfl_tui.spans import Line, line
-from imfl_tui.text import (
-    money_range,
-)
+from imfl_tui.screens.batch import BatchScreen
+from imfl_tui.screens.labelling import undone
 from imfl_tui.widgets.aids import Aids
 from imfl_tui.widgets.canvas import Text
 from imfl_tui.widgets.item import ItemFace, ItemPane
@@ -37,10 +26,9 @@ from imfl_tui.widgets.labels import Labels
 
 LONGEST_THOUGHT = 180.0
 """Seconds counted for one item at most; a coffee is not paid from the minutes."""
-FETCH = 20
 
 
-class LabelScreen(LabellingScreen):
+class LabelScreen(BatchScreen):
     """The screen a person spends the afternoon on."""
 
     CSS_PATH = "label.tcss"
@@ -85,18 +73,10 @@ class LabelScreen(LabellingScreen):
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._clock = clock
-        self._batch = Batch()
         self._shown_at = 0.0
-        self._done = 0
-        self._total = 0
         self._folded = True
         self._opinions = False
         self._uses: Counter[str] = Counter()
-        self._fetching = False
-        self._fetch_again = False
-        self._wrapping_up = False
-        self._ended = False
-        self._earlier: list[LabelEvent] = []
 
     # ------------------------------------------------------------------ layout
 
@@ -124,18 +104,6 @@ class LabelScreen(LabellingScreen):
         await self._reload()
         self.call_after_refresh(self._fetch_similar_if_shown)
         self.imfl.start_prefetch()
-
-    def place(self) -> Line | str:
-        """Round, how far, how long still."""
-        status = self.imfl.status
-        number = self._batch.current.round if self._batch.current else None
-        if number is None:
-            number = status.step.round if status else 0
-        done, total = self._done, self._total
-        if not total:
-            return f"label · round {max(number, 1)}"
-        seconds = self._batch.seconds_left(max(total - done, 0))
-        return progress_line(done, total, number, seconds)
 
     # ------------------------------------------------------------------ keys
 
@@ -264,7 +232,7 @@ class LabelScreen(LabellingScreen):
     def action_back(self) -> None:
         """The item before; answering it again replaces its label."""
         if self._batch.back():
-            self._show_current()
+            self.show_current()
 
     def action_forward(self) -> None:
         """The next item."""
@@ -277,12 +245,8 @@ class LabelScreen(LabellingScreen):
     def _seconds(self) -> float:
         return min(max(self._clock() - self._shown_at, 0.0), LONGEST_THOUGHT)
 
-    def _go_on(self) -> None:
-        if self._batch.is_low:
-            self.beside("queue", self._fetch, exclusive=False)
-        self._show_current()
-
-    def _show_current(self) -> None:
+    def show_current(self) -> None:
+        """Show the item whose turn it is, without what was unfolded or revealed for another."""
         self._shown_at = self._clock()
         self._opinions = self.imfl.preferences.show_opinions
         self._folded = True
@@ -360,111 +324,3 @@ class LabelScreen(LabellingScreen):
         except ImflError:
             found = []
         self.query_one(Aids).show_similar(found)
-
-    # ------------------------------------------------------------------ the batch
-
-    async def _reload(self) -> None:
-        if self._fetching:
-            return
-        self._fetching = True
-        items = await self.attempt(lambda: self.project.queue(limit=FETCH))
-        history = await self.attempt(lambda: self.project.history(limit=8))
-        self._earlier = [e for e in history or [] if e.action in (Action.LABEL, Action.SKIP)]
-        self._fetching = False
-        if items is not None and self._batch.current is None:
-            self._batch.add(items)
-        self._show_current()
-
-    async def _fetch(self) -> None:
-        """Fetch more of the batch beside the person's work; at its end, go on with the round.
-
-        An answer given while a fetch is under way asks for another one: the last item of a batch
-        may be answered before the fetch it began has ended.
-        """
-        if self._fetching:
-            self._fetch_again = True
-            return
-        self._fetching, self._fetch_again = True, True
-        empty = False
-        while self._fetch_again:
-            self._fetch_again = False
-            items = await self.attempt(lambda: self.project.queue(limit=FETCH * 2))
-            empty = empty or self._batch.current is None
-            self._batch.add(items or [])
-        self._fetching = False
-        if self._batch.current is None:
-            await self._close_batch()
-        if empty:
-            self._show_current()
-
-    async def _close_batch(self) -> None:
-        """Everything is answered: do what needs no person, if it costs nothing."""
-        self._wrapping_up = True
-        self._show_end()
-        await self.imfl.refresh_status()
-        self._wrapping_up = False
-        self._set_progress()
-        status = self.imfl.status
-        if status is not None and self.imfl.is_free_to_go_on(status):
-            self.imfl.start_rounds()
-
-    def _set_progress(self) -> None:
-        status = self.imfl.status
-        if status is not None and status.step.kind is StepKind.LABEL:
-            self._done, self._total = status.step.done, status.step.total
-        elif status is not None:
-            self._done = self._total
-
-    def _set_progress_from_engine(self) -> None:
-        async def fetch() -> None:
-            await self.imfl.refresh_status()
-            self._set_progress()
-            self.show_header()
-
-        self.beside("progress", fetch)
-
-    # ------------------------------------------------------------------ between batches
-
-    def jobs_changed(self, jobs: Jobs) -> None:
-        """While there is nothing to label, show what is happening instead."""
-        if self._batch.current is None and not self._fetching:
-            self._show_end()
-
-    def status_changed(self, status: Status) -> None:
-        """A new batch may be ready, or the first figures have come."""
-        if status.step.kind is StepKind.LABEL and status.step.total != self._total:
-            self._set_progress()
-            self.show_header()
-        if self._batch.current is None and not self._fetching:
-            self._show_end()
-
-    def _show_end(self) -> None:
-        status = self.imfl.status
-        if status is None:
-            return
-        self._ended = True
-        self.query_one(Labels).show(())
-        self.query_one(ItemPane).show_words(
-            [line(""), line(("  ▸ ", "accent"), ("one moment", "dim"))]
-            if self._wrapping_up
-            else end_lines(status, self.imfl.jobs, self._price(), self._batch.answers)
-        )
-
-    def _price(self) -> str:
-        estimate = self.imfl.estimate
-        if estimate is None or not self.imfl.costs_money():
-            return ""
-        return money_range(estimate.money_low, estimate.money_high)
-
-    async def _start_next(self) -> None:
-        status = self.imfl.status
-        if status is None:
-            return
-        if status.step.kind is StepKind.LABEL:
-            self._batch = Batch()
-            self._set_progress()
-            await self._reload()
-        elif status.step.kind is StepKind.FINISHED:
-            await self.imfl.action_go("export")
-        else:
-            self.imfl.start_rounds()
