@@ -44,7 +44,7 @@ class Batch:
         return len(self._waiting) < LOW_WATER
 
     def given(self, item_id: int) -> str | None:
-        """The label given in this session."""
+        """The label given since the app was started."""
         return self._labelled.get(item_id)
 
     def add(self, items: Iterable[QueueItem]) -> None:
