@@ -14,6 +14,7 @@ from imfl_engine.errors import SettingsError
 from imfl_engine.types import TaskKind
 
 QueryName = Literal["eeq", "eeq-split", "eeq-cover", "random", "uncertainty", "diverse"]
+RoutingName = Literal["planned", "gain"]
 UncertaintyName = Literal["least-confidence", "margin", "entropy"]
 ScheduleName = Literal["variable", "equal", "geometric", "one-batch"]
 RetrievalName = Literal["similar", "random-shots", "fixed-shots", "zero-shot"]
@@ -74,6 +75,8 @@ class Query(_Model):
     """How items are chosen."""
 
     strategy: QueryName = "eeq"
+    routing: RoutingName = "planned"
+    """*gain*: labels of the LLM that are in doubt compete with unlabelled items for the human."""
     uncertainty: UncertaintyName = "least-confidence"
     schedule: ScheduleName = "variable"
     human_per_round: Annotated[tuple[NotNegative, ...], Field(min_length=1)] | None = None

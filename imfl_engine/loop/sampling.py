@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from functools import partial
 
 import numpy as np
 
@@ -159,12 +160,20 @@ async def _query(
         if all(item_id in known for item_id in sample):
             probabilities = np.stack([known[item_id] for item_id in sample])
     matrix = await context.vectors_of(sample) if sample else None
-    selection = await asyncio.to_thread(
+    pick = partial(
         query.select,
-        settings.query.strategy,
         ids=np.asarray(sample, dtype=np.int64),
         vectors=matrix,
         probabilities=probabilities,
+    )
+    if settings.query.routing == "gain" and probabilities is not None and matrix is not None:
+        unlabelled = query.Candidates(np.asarray(sample, dtype=np.int64), matrix, probabilities)
+        in_question = await _labels_in_question(context, classes=probabilities.shape[1])
+        if in_question is not None:
+            pick = partial(query.route, unlabelled=unlabelled, llm_labelled=in_question)
+    selection = await asyncio.to_thread(
+        pick,
+        settings.query.strategy,
         human=max(0, opened.human_planned - len(unanswerable)),
         llm=opened.llm_planned,
         seed=settings.seed * 1000 + round,
@@ -201,3 +210,16 @@ async def _query(
                 )
             )
     return chosen
+
+
+async def _labels_in_question(context: LoopContext, *, classes: int) -> query.Candidates | None:
+    """Return the LLM's labels that nobody has looked at, as candidates for the human."""
+    known = await context.database.read(vectors.posteriors_in_question)
+    ids = [item_id for item_id, posterior in known.items() if len(posterior) == classes]
+    if not ids:
+        return None
+    return query.Candidates(
+        np.asarray(ids, dtype=np.int64),
+        await context.vectors_of(ids),
+        np.stack([known[item_id] for item_id in ids]),
+    )

@@ -6,6 +6,7 @@ here depends on the order of its input, and the same seed always gives the same 
 
 from imfl_engine.query.control import choose_control
 from imfl_engine.query.diversity import Clusters, cluster, representatives
+from imfl_engine.query.routing import Candidates, route
 from imfl_engine.query.schedule import RoundPlan, plan_rounds
 from imfl_engine.query.scores import uncertainty
 from imfl_engine.query.stopping import Advice, StopEvidence, advise, cohen_kappa
@@ -13,6 +14,7 @@ from imfl_engine.query.strategies import Selection, select
 
 __all__ = [
     "Advice",
+    "Candidates",
     "Clusters",
     "RoundPlan",
     "Selection",
@@ -23,6 +25,7 @@ __all__ = [
     "cohen_kappa",
     "plan_rounds",
     "representatives",
+    "route",
     "select",
     "uncertainty",
 ]

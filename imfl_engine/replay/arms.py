@@ -22,6 +22,7 @@ from imfl_engine.settings import (
     LossName,
     QueryName,
     RetrievalName,
+    RoutingName,
     ScheduleName,
     Settings,
     TrainingMode,
@@ -67,6 +68,7 @@ class Arm:
     schedule: ScheduleName = "variable"
     retrieval: RetrievalName = "similar"
     training: TrainingMode = "retrain"
+    routing: RoutingName = "planned"
     human: int | None = None
     llm: int | None = None
 
@@ -74,7 +76,11 @@ class Arm:
         """Return ``base`` changed to this arm and ``seed``."""
         values: dict[str, Any] = base.model_dump(mode="python")
         values["seed"] = seed
-        values["query"] |= {"strategy": self.query, "schedule": self.schedule}
+        values["query"] |= {
+            "strategy": self.query,
+            "schedule": self.schedule,
+            "routing": self.routing,
+        }
         values["retrieval"]["method"] = self.retrieval
         values["training"] |= {"loss": self.loss, "mode": self.training}
         if self.human is not None:
@@ -113,13 +119,15 @@ def parse_arm(text: str) -> Arm:
 def _meaning(word: str, arm: str) -> dict[str, Any]:
     if word == "imfl-paper":
         return dict(_PAPER)
+    if word == "routed":
+        return {"routing": "gain"}
     if word in _WORDS:
         return {_WORDS[word]: word}
     fidelity, _, count = word.rpartition("-")
     if fidelity in _FIDELITIES and count.isdecimal() and int(count) > 0:
         other = "llm" if fidelity == "human" else "human"
         return {fidelity: int(count), other: 0}
-    known = ", ".join([*_WORDS, "human-N", "llm-N", "imfl-paper"])
+    known = ", ".join([*_WORDS, "routed", "human-N", "llm-N", "imfl-paper"])
     raise UsageError(f"'{word}' in the arm '{arm}' is unknown.", f"Known words: {known}.")
 
 

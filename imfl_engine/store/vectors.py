@@ -166,6 +166,18 @@ def replace_posteriors(
         con.execute("INSERT INTO posteriors SELECT ?, * FROM batch_of_posteriors", [round])
 
 
+def posteriors_in_question(con: Connection) -> dict[int, FloatVector]:
+    """Return the newest posterior of every item that the LLM has labelled and nobody looked at."""
+    table = con.sql(
+        "SELECT item_id, probabilities FROM posteriors "
+        "WHERE round = (SELECT max(round) FROM posteriors) "
+        "AND item_id IN (SELECT item_id FROM latest_replies "
+        "WHERE purpose = 'annotate' AND label IS NOT NULL) "
+        "AND item_id NOT IN (SELECT item_id FROM decisions) ORDER BY item_id"
+    ).to_arrow_table()
+    return _by_item(table)
+
+
 def _by_item(table: pa.Table) -> dict[int, FloatVector]:
     if table.num_rows == 0:
         return {}

@@ -133,6 +133,17 @@ async def test_without_an_annotator_the_loop_is_plain_active_learning(make) -> N
     assert status.trust.accuracy is None
 
 
+async def test_routing_by_gain_asks_the_person_about_labels_of_the_llm_too(make) -> None:
+    project = await make(query={"routing": "gain"}, budget={"rounds": 3, "human": 30})
+    await drain(project.advance(gold=True))
+    status = await project.status()
+    assert status.step.kind is StepKind.FINISHED
+    assert (status.budget.human_done, status.budget.llm_done) == (30, 24)
+    details = [await project.detail(row.item_id) for row in await project.search(ItemFilter())]
+    doubted = [d for d in details if d.llm is not None and d.source == "human" and d.round]
+    assert any("in doubt" in d.reason for d in doubted)
+
+
 async def test_gold_answers_need_gold_labels_and_change_nothing_without(make) -> None:
     project = await make(budget={"human": 16, "llm": 0, "rounds": 1})
     await drain(project.advance())
