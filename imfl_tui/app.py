@@ -494,28 +494,3 @@ def preload() -> None:
     for name in PRELOADED:
         with contextlib.suppress(ImportError):
             import_module(name)
-
-
-async def run_app_async(path: Path) -> int:
-    """Open the project at ``path`` and run the app in it; see `run_app`."""
-    project = None
-    if path.exists():
-        from imfl_engine.project import Project
-
-        project = await Project.open(path)
-    app = ImflApp(path, project)
-    try:
-        result = await app.run_async()
-    finally:
-        if project is not None:
-            await project.close()
-    return result if result is not None else (app.return_code or 0)
-
-
-def run_app(path: Path) -> int:
-    """Run the app on the project at ``path`` and return the exit code.
-
-    A file that does not exist begins the set-up. The store is opened before the first paint:
-    an `ImflError` (locked, not a project, newer schema) is raised before the terminal changes.
-    """
-    return asyncio.run(run_app_async(path))

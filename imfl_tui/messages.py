@@ -13,7 +13,3 @@ class JobEnded(Message):
     def __init__(self, name: str, error: ImflError | None = None, cancelled: bool = False) -> None:
         super().__init__()
         self.name, self.error, self.cancelled = name, error, cancelled
-
-
-class ProjectReady(Message):
-    """The set-up has written a project; the app can go on with it."""
