@@ -1,0 +1,44 @@
+"""Telling a person what went wrong: in a window, in a corner, or in the log file alone."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator
+
+from textual.app import App
+
+from imfl_engine.errors import ImflError
+from imfl_tui.text import safe_text
+
+log = logging.getLogger(__name__)
+
+
+class ReportingApp(App[int]):
+    """An app in which an error is something to read, not its end."""
+
+    @contextlib.contextmanager
+    def reporting(self) -> Iterator[None]:
+        """Show an `ImflError` raised inside to the person instead of ending the app."""
+        try:
+            yield
+        except ImflError as error:
+            self.show_problem(error)
+
+    def show_problem(self, error: ImflError) -> None:
+        """Show an error in a window: it is the answer to what the person just did."""
+        from imfl_tui.screens.dialogs import Problem
+
+        log.warning("%s", error, exc_info=error)
+        self.push_screen(Problem(error))
+
+    def notify_problem(self, error: ImflError) -> None:
+        """Show an error in a corner: a job failed while the person did something else."""
+        log.warning("%s", error, exc_info=error)
+        text = safe_text(f"{error.message}\n{error.hint}".strip(), 800, newlines=True)
+        self.notify(text, title="Stopped", severity="error", markup=False, timeout=20)
+
+    def _fatal_error(self) -> None:
+        """End after an error nobody foresaw; its traceback belongs into the log, not on a screen."""
+        log.critical("the app stopped", exc_info=self._exception)
+        self._close_messages_no_wait()
