@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from imfl_engine.views import CostEstimate
 from imfl_tui.drafts import NONE, Draft
+from imfl_tui.new_project import NewProject
 from imfl_tui.questions import STEPS
 from imfl_tui.spans import Line, Span, line
 from imfl_tui.text import (
@@ -40,6 +41,34 @@ def step_lines(current: int) -> list[Line]:
         (" goes on", "dim") if current < len(STEPS) - 1 else (" creates the project", "dim"),
     )
     return [line(""), spans, line(""), question]
+
+
+def fact_lines(step: str, new: NewProject, width: int) -> tuple[str, list[Line]]:
+    """What is known that matters to a step, and its title."""
+    if step in ("data", "columns"):
+        if not new.sources:
+            return "what happens", welcome_lines(new.path.name, width)
+        return "the first rows", preview_lines(new.sources[0], new.draft, width)
+    if step == "labels":
+        return "labels found in the data", label_lines(new.counts, width)
+    if step == "annotator":
+        return "annotator", annotator_lines(new.draft, new.tested, width)
+    if step == "budget":
+        return "what the plan costs", price_lines(new.draft, new.price, width)
+    return "the project", summary_lines(new.draft, new.price, new.path.name)
+
+
+def problem_lines(words: str, style: str, hint: str, width: int) -> list[Line]:
+    """What is the matter, wrapped below its mark; ``hint`` says what to do."""
+    if not words:
+        return []
+    mark = "✗ " if style == "bad" else "▸ "
+    rows = wrap(safe_text(words, 600), width)
+    lines: list[Line] = [
+        line((" " + (mark if n == 0 else "  "), style), row) for n, row in enumerate(rows)
+    ]
+    lines.extend(line(("   " + row, "dim")) for row in wrap(safe_text(hint, 400), width) if hint)
+    return lines
 
 
 def welcome_lines(name: str, width: int) -> list[Line]:

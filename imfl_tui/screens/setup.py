@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from dataclasses import replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from textual import events, on
 from textual.app import ComposeResult
@@ -15,36 +13,20 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from imfl_engine.errors import ImflError
-from imfl_engine.views import CostEstimate
-from imfl_tui import drafts
-from imfl_tui.drafts import NONE, Draft
-from imfl_tui.lines.setup import (
-    annotator_lines,
-    label_lines,
-    preview_lines,
-    price_lines,
-    step_lines,
-    summary_lines,
-    welcome_lines,
-)
+from imfl_tui.drafts import NONE
+from imfl_tui.lines.setup import fact_lines, problem_lines, step_lines
+from imfl_tui.new_project import NewProject
 from imfl_tui.questions import STEPS, Question
 from imfl_tui.screens.base import ImflScreen
 from imfl_tui.spans import Line, line
-from imfl_tui.text import (
-    plural,
-    safe_text,
-    wrap,
-)
+from imfl_tui.text import plural
 from imfl_tui.widgets.canvas import Text
 from imfl_tui.widgets.choice import Choice
 from imfl_tui.widgets.field import Field
 
-if TYPE_CHECKING:
-    from imfl_engine.data.reading import Source
-
 
 class SetupScreen(ImflScreen):
-    """The wizard."""
+    """The steps of the set-up, one page each."""
 
     CSS_PATH = "setup.tcss"
     PAGE = "setup"
@@ -62,13 +44,8 @@ class SetupScreen(ImflScreen):
 
     def __init__(self) -> None:
         super().__init__()
-        self._draft = Draft()
         self._step = 0
-        self._sources: list[Source] = []
-        self._counts: Counter[str] = Counter()
-        self._price: CostEstimate | None = None
-        self._tested: tuple[str, str] | None = None
-        self._busy = ""
+        self._busy = False
 
     def body(self) -> ComposeResult:
         """Steps on top, fields, what is known below."""
@@ -80,17 +57,18 @@ class SetupScreen(ImflScreen):
 
     async def begin(self) -> None:
         """Take kept answers up again."""
-        folder = self.imfl.preferences_folder
-        self._draft_file = drafts.draft_path(folder, self.imfl.path)
-        kept = drafts.load_draft(self._draft_file)
-        if kept is not None:
-            self._draft = kept
+        self._new = NewProject(self.imfl.path, self.imfl.preferences_folder)
+        if self._new.was_kept:
             self.notify("Your earlier answers are here again.", timeout=4)
         await self._show_step()
 
     def place(self) -> Line | str:
         """Which step."""
         return f"new project · step {self._step + 1} of {len(STEPS)}"
+
+    @property
+    def _title(self) -> str:
+        return STEPS[self._step].title
 
     # ------------------------------------------------------------------ showing
 
@@ -108,12 +86,12 @@ class SetupScreen(ImflScreen):
         self.set_focus(first if isinstance(first, Widget) else None)
 
     def _field(self, field: Question) -> Widget:
-        value = getattr(self._draft, field.name)
+        value = getattr(self._new.draft, field.name)
         name = Text(classes="name")
         name.show([line((field.words, "strong"))])
         values = field.values
-        if field.is_column and self._sources:
-            names = self._sources[0].column_names
+        if field.is_column and self._new.sources:
+            names = self._new.sources[0].column_names
             values = tuple(names) if field.name == "text" else (NONE, *names)
         editor: Widget = (
             Choice(values, value, id=f"f-{field.name}")
@@ -133,42 +111,13 @@ class SetupScreen(ImflScreen):
     def _show_facts(self) -> None:
         panel = self.query_one("#facts", Text)
         width = max((panel.size.width or self.size.width - 4), 20)
-        title, lines = "", []
-        step = STEPS[self._step].title
-        if step in ("data", "columns"):
-            title = "the first rows" if self._sources else "what happens"
-            lines = (
-                preview_lines(self._sources[0], self._draft, width)
-                if self._sources
-                else welcome_lines(self.imfl.path.name, width)
-            )
-        elif step == "labels":
-            title, lines = "labels found in the data", label_lines(self._counts, width)
-        elif step == "annotator":
-            title, lines = "annotator", annotator_lines(self._draft, self._tested, width)
-        elif step == "budget":
-            title, lines = "what the plan costs", price_lines(self._draft, self._price, width)
-        else:
-            title, lines = (
-                "the project",
-                summary_lines(self._draft, self._price, self.imfl.path.name),
-            )
+        title, lines = fact_lines(self._title, self._new, width)
         panel.set_title(title)
         panel.show(lines)
 
     def _say(self, words: str, style: str = "warn", hint: str = "") -> None:
-        lines: list[Line] = []
-        if words:
-            width = max(self.size.width - 4, 20)
-            mark = "✗ " if style == "bad" else "▸ "
-            rows = wrap(safe_text(words, 600), width)
-            lines = [
-                line((" " + (mark if n == 0 else "  "), style), row) for n, row in enumerate(rows)
-            ]
-            lines.extend(
-                line(("   " + row, "dim")) for row in wrap(safe_text(hint, 400), width) if hint
-            )
-        self.query_one("#problem", Text).show(lines)
+        width = max(self.size.width - 4, 20)
+        self.query_one("#problem", Text).show(problem_lines(words, style, hint, width))
 
     def on_resize(self) -> None:
         """Wrap the panels anew."""
@@ -186,30 +135,24 @@ class SetupScreen(ImflScreen):
         self._answer(event.choice.id, event.value)
 
     def _answer(self, field: str | None, value: str) -> None:
-        name = (field or "").removeprefix("f-")
-        if not name or getattr(self._draft, name, value) == value:
+        if not self._new.answer((field or "").removeprefix("f-"), value):
             return
-        self._draft = replace(self._draft, **{name: value})
-        if name in ("data", "test"):
-            self._sources = []
-        drafts.save_draft(self._draft_file, self._draft)
-        if STEPS[self._step].title == "budget":
+        if self._title == "budget":
             self._price_soon()
         else:
-            self._tested = None if STEPS[self._step].title == "annotator" else self._tested
+            self._new.tested = None if self._title == "annotator" else self._new.tested
             self._show_facts()
 
     def _collect(self) -> None:
         """Take the answers from the fields: under load Enter may overtake the last letter's news."""
         holder = self.query_one("#fields", Vertical)
-        answers = {
-            (editor.id or "").removeprefix("f-"): editor.value
-            for editor in holder.query("Input, Choice")
-            if isinstance(editor, Input | Choice)
-        }
-        if answers:
-            self._draft = replace(self._draft, **answers)
-            drafts.save_draft(self._draft_file, self._draft)
+        self._new.answer_all(
+            {
+                (editor.id or "").removeprefix("f-"): editor.value
+                for editor in holder.query("Input, Choice")
+                if isinstance(editor, Input | Choice)
+            }
+        )
 
     @on(Input.Submitted)
     async def _submitted(self) -> None:
@@ -227,56 +170,26 @@ class SetupScreen(ImflScreen):
         """Check this step's answers and go on."""
         if self._busy:
             return
-        leave = {
-            "data": self._leave_data,
-            "columns": self._leave_columns,
-            "labels": self._leave_labels,
-            "annotator": self._leave_annotator,
-            "budget": self._leave_budget,
-        }.get(STEPS[self._step].title)
-        if leave is None:
+        if self._title == "create":
             self.beside("create", self._create, exclusive=False)
         else:
-            self.beside("leave", self._leave, leave)
+            self.beside("leave", self._leave, self._title)
 
-    async def _leave(self, check: object) -> None:
-        assert callable(check)
+    async def _leave(self, step: str) -> None:
         self._collect()
-        self._busy = "…"
+        self._busy = True
         self._say("one moment", "accent")
         try:
-            await check()
+            await self._new.check(step)
         except ImflError as error:
             self._say(error.message, "bad", error.hint)
             return
         finally:
-            self._busy = ""
+            self._busy = False
         self._step += 1
         await self._show_step()
-        if STEPS[self._step].title in ("budget", "create"):
+        if self._title in ("budget", "create"):
             self._price_soon()
-
-    async def _leave_data(self) -> None:
-        draft = self._draft
-        self._sources = await asyncio.to_thread(drafts.open_data, draft, guess=True)
-        self._draft = drafts.with_columns(draft, self._sources[0])
-
-    async def _leave_columns(self) -> None:
-        self._sources = await asyncio.to_thread(drafts.open_data, self._draft)
-        self._counts = await asyncio.to_thread(self._sources[0].label_counts)
-        if self._counts and not self._draft.labels.strip():
-            self._draft = replace(self._draft, labels=drafts.suggested_labels(self._counts))
-
-    async def _leave_labels(self) -> None:
-        drafts.plan_settings(replace(self._draft, model=self._draft.model or "?"))
-
-    async def _leave_annotator(self) -> None:
-        settings = drafts.plan_settings(self._draft)
-        if settings.annotator.kind == "openai" and self._tested is None:
-            await self._ask_annotator()
-
-    async def _leave_budget(self) -> None:
-        drafts.plan_settings(self._draft)
 
     def action_test(self) -> None:
         """Ask the annotator one short question."""
@@ -285,18 +198,13 @@ class SetupScreen(ImflScreen):
     async def _test(self) -> None:
         self._say("asking the annotator one short question", "accent")
         try:
-            await self._ask_annotator()
+            await self._new.test_annotator()
         except ImflError as error:
-            self._tested = None
+            self._new.tested = None
             self._say(error.message, "bad", error.hint)
         else:
             self._say("")
         self._show_facts()
-
-    async def _ask_annotator(self) -> None:
-        settings = drafts.plan_settings(self._draft)
-        notices = await drafts.test_annotator(settings)
-        self._tested = ("✓ it answers", " ".join(notices))
 
     def _price_soon(self) -> None:
         self.beside("price", self._fetch_price)
@@ -304,12 +212,9 @@ class SetupScreen(ImflScreen):
     async def _fetch_price(self) -> None:
         await asyncio.sleep(0.2)
         try:
-            settings = drafts.plan_settings(self._draft)
-            if not self._sources:
-                self._sources = await asyncio.to_thread(drafts.open_data, self._draft)
-            self._price = await drafts.plan_price(settings, self._sources[0])
+            await self._new.find_price()
         except ImflError as error:
-            self._price = None
+            self._new.price = None
             self._say(error.message, "bad", error.hint)
         else:
             self._say("")
@@ -318,22 +223,16 @@ class SetupScreen(ImflScreen):
     # ------------------------------------------------------------------ creating
 
     async def _create(self) -> None:
-        from imfl_engine.project import Project
-
-        self._busy = "creating"
+        self._busy = True
         ticker = self.set_interval(0.1, self._show_reading)
         try:
-            settings = drafts.plan_settings(self._draft)
-            if not self._sources:
-                self._sources = await asyncio.to_thread(drafts.open_data, self._draft)
-            project, report = await Project.create(self.imfl.path, settings, self._sources)
+            project, report = await self._new.create()
         except ImflError as error:
             self._say(error.message, "bad", error.hint)
             return
         finally:
             ticker.stop()
-            self._busy = ""
-        drafts.forget_draft(self._draft_file)
+            self._busy = False
         words = f"Created: {plural(report.added, 'item')}"
         if report.duplicates:
             words += f", {plural(report.duplicates, 'duplicate')} left out"
@@ -341,5 +240,4 @@ class SetupScreen(ImflScreen):
         await self.imfl.open_created(project)
 
     def _show_reading(self) -> None:
-        share = sum(source.share for source in self._sources) / max(len(self._sources), 1)
-        self._say(f"reading {share * 100:.0f} %", "accent")
+        self._say(f"reading {self._new.share_read * 100:.0f} %", "accent")

@@ -1,0 +1,117 @@
+"""A project about to be made: the answers so far, and what was found out from them.
+
+Each step of the set-up ends with a check; it raises an `ImflError` where an answer cannot be used.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from imfl_engine.views import CostEstimate, ImportReport
+from imfl_tui import drafts
+from imfl_tui.drafts import Draft
+
+if TYPE_CHECKING:
+    from imfl_engine.data.reading import Source
+    from imfl_engine.project import Project
+
+
+class NewProject:
+    """The draft, kept in a file at every change, with its data, price and annotator."""
+
+    def __init__(self, path: Path, folder: Path) -> None:
+        """Plan a project at ``path``; its draft is kept in ``folder``."""
+        self.path = path
+        self._file = drafts.draft_path(folder, path)
+        kept = drafts.load_draft(self._file)
+        self.was_kept = kept is not None
+        """Whether the answers are those of an earlier start."""
+        self.draft = kept or Draft()
+        self.sources: list[Source] = []
+        self.counts: Counter[str] = Counter()
+        self.price: CostEstimate | None = None
+        self.tested: tuple[str, str] | None = None
+        """That the annotator answered, and what it said about itself."""
+
+    @property
+    def share_read(self) -> float:
+        """How much of the data is read, from 0 to 1."""
+        return sum(source.share for source in self.sources) / max(len(self.sources), 1)
+
+    def answer(self, name: str, value: str) -> bool:
+        """Take one answer; False when it is no news."""
+        if not name or getattr(self.draft, name, value) == value:
+            return False
+        self._keep(**{name: value})
+        if name in ("data", "test"):
+            self.sources = []
+        return True
+
+    def answer_all(self, answers: dict[str, str]) -> None:
+        """Take the answers of a whole step."""
+        if answers:
+            self._keep(**answers)
+
+    def _keep(self, **answers: str) -> None:
+        self.draft = replace(self.draft, **answers)
+        drafts.save_draft(self._file, self.draft)
+
+    # ------------------------------------------------------------------ the end of each step
+
+    async def check(self, step: str) -> None:
+        """Check the answers of a step and find out what the next one shows."""
+        if step == "data":
+            await self._find_columns()
+        elif step == "columns":
+            await self._find_labels()
+        elif step == "labels":
+            drafts.plan_settings(replace(self.draft, model=self.draft.model or "?"))
+        elif step == "annotator":
+            settings = drafts.plan_settings(self.draft)
+            if settings.annotator.kind == "openai" and self.tested is None:
+                await self.test_annotator()
+        elif step == "budget":
+            drafts.plan_settings(self.draft)
+
+    async def _find_columns(self) -> None:
+        draft = self.draft
+        self.sources = await asyncio.to_thread(drafts.open_data, draft, guess=True)
+        self.draft = drafts.with_columns(draft, self.sources[0])
+
+    async def _find_labels(self) -> None:
+        self.sources = await asyncio.to_thread(drafts.open_data, self.draft)
+        self.counts = await asyncio.to_thread(self.sources[0].label_counts)
+        if self.counts and not self.draft.labels.strip():
+            self.draft = replace(self.draft, labels=drafts.suggested_labels(self.counts))
+
+    async def _open_sources(self) -> None:
+        if not self.sources:
+            self.sources = await asyncio.to_thread(drafts.open_data, self.draft)
+
+    # ------------------------------------------------------------------ what it will be
+
+    async def test_annotator(self) -> None:
+        """Ask the annotator one short question."""
+        settings = drafts.plan_settings(self.draft)
+        notices = await drafts.test_annotator(settings)
+        self.tested = ("✓ it answers", " ".join(notices))
+
+    async def find_price(self) -> None:
+        """Find out what the plan will cost."""
+        settings = drafts.plan_settings(self.draft)
+        await self._open_sources()
+        self.price = await drafts.plan_price(settings, self.sources[0])
+
+    async def create(self) -> tuple[Project, ImportReport]:
+        """Make the project; its draft is not needed any more."""
+        from imfl_engine.project import Project
+
+        settings = drafts.plan_settings(self.draft)
+        await self._open_sources()
+        project, report = await Project.create(self.path, settings, self.sources)
+        drafts.forget_draft(self._file)
+        return project, report
