@@ -320,8 +320,6 @@ class ExploreScreen(ItemListScreen):
 
         self.ask_note(row.item_id, self._detail.comment if self._detail else None, saved)
 
-    # ------------------------------------------------------------------ moving
-
     def action_first(self) -> None:
         """The first row."""
         self.query_one(Rows).move_to(0)
