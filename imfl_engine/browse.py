@@ -10,7 +10,7 @@ from imfl_engine.errors import UsageError
 from imfl_engine.loop.context import LoopContext
 from imfl_engine.store import items, labels, replies, reports, rounds, vectors
 from imfl_engine.store.database import Connection
-from imfl_engine.types import Interval, Item, Purpose, Reply, StepKind
+from imfl_engine.types import Action, Interval, Item, Purpose, Reply, StepKind
 from imfl_engine.views import (
     CalibrationBin,
     ClassScore,
@@ -29,26 +29,26 @@ REVIEW_AHEAD = 20
 async def read_queue(context: LoopContext, limit: int) -> list[QueueItem]:
     """Return the open items of the newest round's human batch; skipped ones come last."""
 
-    def read(con: Connection) -> tuple[list[tuple[rounds.Selected, Item]], int, set[int]]:
+    def read(con: Connection) -> tuple[Any, ...]:
         opened = rounds.newest_round(con)
         batch = [one for one in rounds.selections(con, round=opened) if one.role == "human"]
         actions = labels.decided_actions(con)
         waiting = [one for one in batch if one.item_id not in actions]
         skipped = [one for one in batch if actions.get(one.item_id) == "skip"]
         shown = [*waiting, *skipped][:limit]
-        found = {item.item_id: item for item in items.by_ids(con, [s.item_id for s in shown])}
-        flagged = labels.flagged_ids(con)
-        return [(one, found[one.item_id]) for one in shown], len(batch), flagged
+        ids = [one.item_id for one in shown]
+        found = {item.item_id: item for item in items.by_ids(con, ids)}
+        return (
+            [(one, found[one.item_id]) for one in shown],
+            len(batch),
+            labels.flagged_ids(con),
+            labels.comments(con),
+            vectors.predictions_before(con, opened, ids),
+            replies.latest_of(con, ids),
+        )
 
-    shown, total, flagged = await context.database.read(read)
+    shown, total, flagged, comments, predicted, answered = await context.database.read(read)
     classes = context.labels
-    ids = [selected.item_id for selected, _ in shown]
-    batch_round = shown[0][0].round if shown else 0
-    predicted = await context.database.read(
-        lambda con: vectors.predictions_before(con, batch_round, ids)
-    )
-    comments = await context.database.read(labels.comments)
-    answered = await context.database.read(lambda con: replies.latest_of(con, ids))
     result = []
     for selected, item in shown:
         model = _model_opinion(predicted.get(item.item_id), items.labels_of(item, classes))
@@ -100,28 +100,16 @@ async def read_detail(context: LoopContext, item_id: int) -> ItemDetail:
         return (
             items.by_ids(con, [item_id]),
             labels.history(con, limit=50, item_id=item_id),
-            labels.human_labels(con).get(item_id),
-            labels.decided_actions(con).get(item_id),
+            labels.decided(con, item_id),
             replies.of_item(con, item_id),
             reports.risk_of(con, item_id),
             rounds.selection_of(con, item_id),
             vectors.newest_prediction(con, item_id),
-            item_id in labels.flagged_ids(con),
-            labels.comments(con).get(item_id),
         )
 
-    (
-        found,
-        history,
-        human,
-        action,
-        answers,
-        risk,
-        selected,
-        probabilities,
-        flagged,
-        comment,
-    ) = await context.database.read(read)
+    found, history, decided, answers, risk, selected, probabilities = await context.database.read(
+        read
+    )
     if not found:
         raise UsageError(f"There is no item {item_id}.", "See `imfl-tui next` for items.")
     item: Item = found[0]
@@ -129,14 +117,15 @@ async def read_detail(context: LoopContext, item_id: int) -> ItemDetail:
     labelled = [one for one in answers if one.purpose is Purpose.ANNOTATE and one.label is not None]
     reply: Reply | None = next(iter([*labelled, *answers]), None)
     model = _model_opinion(probabilities, items.labels_of(item, context.labels))
+    human = decided.label if decided.action == Action.LABEL else None
     annotated = reply is not None and reply.purpose is Purpose.ANNOTATE and reply.label is not None
     source = (
         "human"
         if human is not None
         else "llm_reviewed"
-        if action in ("accept", "accept_bulk")
+        if decided.action in (Action.ACCEPT, Action.ACCEPT_BULK)
         else "llm"
-        if annotated and action not in ("reject", "skip")
+        if annotated and decided.action not in (Action.REJECT, Action.SKIP)
         else None
     )
     return ItemDetail(
@@ -157,8 +146,8 @@ async def read_detail(context: LoopContext, item_id: int) -> ItemDetail:
         input_tokens=sum(answer.input_tokens for answer in answers),
         output_tokens=sum(answer.output_tokens for answer in answers),
         cost_usd=sum(answer.cost_usd for answer in answers),
-        flagged=flagged,
-        comment=comment,
+        flagged=decided.flagged,
+        comment=decided.comment,
     )
 
 

@@ -16,12 +16,13 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from imfl_engine.deciding import Decisions
 from imfl_engine.errors import SettingsError, UsageError
 from imfl_engine.events import Event
 from imfl_engine.settings import Settings, replace_setting
 from imfl_engine.store import items, labels, reports, rounds
 from imfl_engine.store.database import Connection, Database
-from imfl_engine.types import Action, Item, LabelEvent, Origin, StepKind
+from imfl_engine.types import Action, LabelEvent, Origin, StepKind
 from imfl_engine.views import (
     CostEstimate,
     Evaluation,
@@ -48,9 +49,6 @@ Files = Sequence[str | Path]
 FROZEN_SETTINGS = ("task.kind", "task.labels", "embedder", "seed")
 """What cannot change once there are labels, because it would change what they mean."""
 
-LONGEST_COUNTED_SECONDS = 300.0
-"""A label that took longer was a break, not work; it counts this much against the minutes."""
-
 
 def files_folder(path: Path) -> Path:
     """Return the folder beside a project file that holds its models and job files."""
@@ -68,6 +66,7 @@ class Project:
         self._shares_compute = False
         self._annotator_of: Callable[[LoopContext], Annotator] | None = None
         self.person = os.environ.get("USER") or "expert"
+        self._decisions = Decisions(database, self.person)
 
     @property
     def path(self) -> Path:
@@ -204,7 +203,9 @@ class Project:
         """Return the open items of the human batch in order, skipped ones last."""
         from imfl_engine.browse import read_queue
 
-        return await read_queue(self.context, limit)
+        queue = await read_queue(self.context, limit)
+        self._decisions.remember(one.item for one in queue)
+        return queue
 
     async def review(
         self, offset: int = 0, limit: int = 50, order: Literal["risk", "round"] = "risk"
@@ -272,67 +273,36 @@ class Project:
 
         A test item is refused: it would be trained on.
         """
-
-        def check(con: Connection, item: Item) -> None:
-            allowed = items.labels_of(item, self._settings.task.label_names)
-            if label not in allowed:
-                shown = ", ".join(allowed[:10]) + (", …" if len(allowed) > 10 else "")
-                raise UsageError(
-                    f"'{label}' is not a label of '{item.key}'.", f"Use one of: {shown}."
-                )
-
-        return await self._decide(
-            item_id, Action.LABEL, check, label=label, seconds=seconds, origin=origin
-        )
+        names = self._settings.task.label_names
+        return await self._decisions.label(item_id, label, names, seconds=seconds, origin=origin)
 
     async def skip(
         self, item_id: int, *, seconds: float | None = None, origin: Origin = Origin.BATCH
     ) -> LabelEvent:
         """Leave an item out of the batch; it costs no label and its place goes to a later round."""
-        return await self._decide(item_id, Action.SKIP, seconds=seconds, origin=origin)
+        return await self._decisions.decide(item_id, Action.SKIP, seconds=seconds, origin=origin)
 
     async def flag(self, item_id: int, on: bool = True) -> LabelEvent:
         """Mark an item, or take the mark away."""
-        return await self._decide(item_id, Action.FLAG if on else Action.UNFLAG)
+        return await self._decisions.decide(item_id, Action.FLAG if on else Action.UNFLAG)
 
     async def note(self, item_id: int, text: str) -> LabelEvent:
         """Write a comment on an item, replacing the one before."""
-        return await self._decide(item_id, Action.NOTE, comment=text)
+        return await self._decisions.decide(item_id, Action.NOTE, comment=text)
 
     async def accept(self, item_id: int, *, seconds: float | None = None) -> LabelEvent:
         """Keep the LLM's label after looking at it. Raises `UsageError` where there is none."""
-
-        def check(con: Connection, item: Item) -> None:
-            if not reports.has_llm_label(con, item_id):
-                raise UsageError(f"'{item.key}' has no LLM label to accept.", "Label it instead.")
-
-        return await self._decide(
-            item_id, Action.ACCEPT, check, seconds=seconds, origin=Origin.REVIEW
-        )
+        return await self._decisions.accept(item_id, seconds=seconds)
 
     async def reject(self, item_id: int, *, seconds: float | None = None) -> LabelEvent:
         """Take an item out of the training set and the export."""
-        return await self._decide(item_id, Action.REJECT, seconds=seconds, origin=Origin.REVIEW)
+        return await self._decisions.decide(
+            item_id, Action.REJECT, seconds=seconds, origin=Origin.REVIEW
+        )
 
     async def accept_below(self, risk: float) -> int:
         """Keep, unseen, every unreviewed LLM label below ``risk``; one `undo` takes all back."""
-        batch_id = uuid.uuid4().hex
-
-        def accept(con: Connection) -> int:
-            ids = reports.unreviewed_below(con, risk)
-            if not ids:
-                return 0
-            return labels.record_many(
-                con,
-                ids,
-                Action.ACCEPT_BULK,
-                round=rounds.newest_round(con),
-                origin=Origin.REVIEW,
-                annotator=self.person,
-                batch_id=batch_id,
-            )
-
-        return await self._database.write(accept)
+        return await self._decisions.accept_below(risk)
 
     async def count_below(self, risk: float) -> int:
         """Return how many labels `accept_below` would keep."""
@@ -352,7 +322,7 @@ class Project:
 
     async def undo(self) -> LabelEvent | None:
         """Take back the last decision, however long ago; None when there is nothing left."""
-        return await self._database.write(lambda con: labels.undo(con, annotator=self.person))
+        return await self._decisions.undo()
 
     async def configure(self, path: str, value: Any) -> None:
         """Change one setting. Raises `SettingsError` for what would change the meaning of labels."""
@@ -433,50 +403,6 @@ class Project:
         from imfl_engine.applying import save_model
 
         return await save_model(self.loop, folder)
-
-    async def _decide(
-        self,
-        item_id: int,
-        action: Action,
-        check: Callable[[Connection, Item], None] | None = None,
-        *,
-        label: str | None = None,
-        seconds: float | None = None,
-        comment: str | None = None,
-        origin: Origin = Origin.BATCH,
-    ) -> LabelEvent:
-        """Check and append one event in one go on the writer thread.
-
-        A key press so waits for no read that a screen has asked for.
-        """
-        if seconds is not None:
-            seconds = min(max(seconds, 0.0), LONGEST_COUNTED_SECONDS)
-
-        def write(con: Connection) -> LabelEvent:
-            found = items.by_ids(con, [item_id])
-            if not found:
-                raise UsageError(f"There is no item {item_id}.", "See `imfl-tui next` for items.")
-            item = found[0]
-            if item.split != "pool":
-                raise UsageError(
-                    f"'{item.key}' is a test item, which nothing may be trained on.",
-                    "Label items of the pool.",
-                )
-            if check is not None:
-                check(con, item)
-            return labels.record(
-                con,
-                item_id,
-                action,
-                label=label,
-                round=rounds.newest_round(con),
-                origin=origin,
-                annotator=self.person,
-                seconds=seconds,
-                comment=comment,
-            )
-
-        return await self._database.write(write)
 
 
 async def _import(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from imfl_engine.store.database import Connection
@@ -17,16 +18,18 @@ def record(
     action: Action,
     *,
     label: str | None = None,
-    round: int,
+    round: int | None = None,
     origin: Origin,
     annotator: str,
     seconds: float | None = None,
     comment: str | None = None,
 ) -> LabelEvent:
-    """Append one event and return it."""
+    """Append one event, of the newest round unless ``round`` says otherwise, and return it."""
     row = con.execute(
         "INSERT INTO label_events (event_id, item_id, action, label, round, origin, annotator, "
-        f"seconds, comment) VALUES (nextval('event_ids'), ?, ?, ?, ?, ?, ?, ?, ?) RETURNING {_COLUMNS}",
+        "seconds, comment) VALUES (nextval('event_ids'), ?, ?, ?, "
+        "coalesce(?, (SELECT max(round) FROM rounds), 0), ?, ?, ?, ?) "
+        f"RETURNING {_COLUMNS}",
         [item_id, action, label, round, origin, annotator, seconds, comment],
     ).fetchone()
     assert row is not None
@@ -124,6 +127,32 @@ def newest_decision(con: Connection) -> int:
         "WHERE action NOT IN ('flag', 'unflag', 'note')"
     ).fetchone()
     return int(row[0]) if row else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What the person has said about one item so far."""
+
+    action: str | None
+    label: str | None
+    flagged: bool
+    comment: str | None
+
+
+def decided(con: Connection, item_id: int) -> Decided:
+    """Return what the person has said about an item."""
+    row = con.execute(
+        """
+        SELECT (SELECT struct_pack(action, label) FROM decisions WHERE item_id = $item),
+            EXISTS (SELECT 1 FROM flagged_items WHERE item_id = $item),
+            (SELECT comment FROM comments WHERE item_id = $item)
+        """,
+        {"item": item_id},
+    ).fetchone()
+    assert row is not None
+    decision, flagged, comment = row
+    decision = decision or {"action": None, "label": None}
+    return Decided(decision["action"], decision["label"], flagged, comment or None)
 
 
 def flagged_ids(con: Connection) -> set[int]:
