@@ -284,8 +284,8 @@ class ExploreScreen(ItemListScreen):
 
     @property
     def takes_label(self) -> bool:
-        """Whether there is an item and nobody types into the search field."""
-        return self.focused is None and self._current is not None
+        """Whether there is an item, no dialog is open and nobody types into the search field."""
+        return self.is_current and self.focused is None and self._current is not None
 
     async def action_give(self, label: str) -> None:
         """Give the item this label."""
@@ -293,8 +293,11 @@ class ExploreScreen(ItemListScreen):
         if row is None:
             return
         if await self.done(lambda: self.project.label(row.item_id, label, origin=Origin.EXPLORE)):
-            index = self.query_one(Rows).cursor
-            self._rows[index] = replace(row, label=label, source="human")
+            # The cursor, and even the rows, may have moved while the label was saved.
+            self._rows = [
+                replace(each, label=label, source="human") if each.item_id == row.item_id else each
+                for each in self._rows
+            ]
             self._detail = None
             self._show_rows()
             self._show_item()
@@ -318,7 +321,9 @@ class ExploreScreen(ItemListScreen):
             self._detail = None
             self._show_item()
 
-        self.ask_note(row.item_id, self._detail.comment if self._detail else None, saved)
+        detail = self._detail
+        known = detail is not None and detail.item.item_id == row.item_id
+        self.ask_note(row.item_id, detail.comment if detail and known else None, saved)
 
     def action_first(self) -> None:
         """The first row."""
