@@ -50,9 +50,13 @@ async def show_app(path: Path, project: Project | None) -> None:
     # Textual reads it when it is imported: half the wait for the first frame after a key.
     os.environ.setdefault("TEXTUAL_FPS", "120")
     from imfl_tui.app import ImflApp
+    from imfl_tui.preloading import release
 
     app = ImflApp(path, project)
-    await app.run_async()
+    try:
+        await app.run_async()
+    finally:
+        release()
     if app._exception is not None:  # what stopped the app is told as every other error is
         raise app._exception
     if app.return_code:

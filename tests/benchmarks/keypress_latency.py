@@ -6,6 +6,9 @@
 
 Measures the real app on a project of ``--items`` made-up texts, beside ``--busy`` processes that
 compute without pause, and in the same run a bare Textual app that commits one DuckDB row a key.
+``--datatui PYTHON`` adds datatui, another labeller for the terminal, if that interpreter has it
+(``python -m venv d && d/bin/pip install datatui``), on 10,000 texts, as it keeps them in memory;
+``--project`` takes a project that is there instead of making one.
 A key's time ends when the emulator shows another item. The person's pace is simulated by a short
 rest between keys (``--rest``), as nobody presses the next key before seeing the item.
 """
@@ -17,6 +20,7 @@ import asyncio
 import json
 import os
 import re
+import shutil
 import statistics
 import subprocess
 import sys
@@ -93,11 +97,11 @@ def percentiles(seconds: list[float]) -> dict[str, float]:
     }
 
 
-def measure(terminal: Terminal, keys: int, rest: float) -> dict[str, float]:
+def measure(terminal: Terminal, keys: int, rest: float, letters: str = "123") -> dict[str, float]:
     """Press ``keys`` keys, the first five unmeasured."""
     times = []
     for number in range(keys + 5):
-        times.append(terminal.press("123"[number % 3]))
+        times.append(terminal.press(letters[number % 3]))
         time.sleep(rest)
     return percentiles(times[5:])
 
@@ -129,6 +133,16 @@ async def make_project(path: Path, items: int, human: int) -> None:
     source.unlink()
 
 
+def start_datatui(python: str, folder: Path, environment: dict[str, str]) -> Terminal:
+    """Start datatui in a folder of its own."""
+    program = (
+        "from datatui import datatui\n"
+        "rows = [{'content': f'item {n:06d}: operating profit rose'} for n in range(10000)]\n"
+        f"datatui(rows, 'benchmark', {str(folder / 'cache')!r})"
+    )
+    return Terminal([python, "-c", program], environment)
+
+
 def main() -> None:
     """Run the benchmark and print a table and one line of JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -136,6 +150,8 @@ def main() -> None:
     parser.add_argument("--keys", type=int, default=200)
     parser.add_argument("--busy", type=int, default=2, help="processes that compute meanwhile")
     parser.add_argument("--rest", type=float, default=0.05, help="seconds between keys")
+    parser.add_argument("--datatui", metavar="PYTHON", help="an interpreter that has datatui")
+    parser.add_argument("--project", type=Path, help="a project whose first batch waits")
     options = parser.parse_args()
     environment = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
     here = Path(__file__).parent
@@ -143,7 +159,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         environment["IMFL_TUI_CONFIG"] = folder
         project = Path(folder) / "big.db"
-        asyncio.run(make_project(project, options.items, options.keys + 20))
+        if options.project:
+            shutil.copy(options.project, project)
+        else:
+            asyncio.run(make_project(project, options.items, options.keys + 20))
         work = "import numpy as n; a=n.random.rand(400,400)\nwhile True: a@a"
         single = {**environment, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         busy = [
@@ -157,6 +176,11 @@ def main() -> None:
             results["bare_first_paint_s"] = round(bare.wait("item 000000"), 3)
             results["bare"] = measure(bare, options.keys, options.rest)
             bare.child.close(force=True)
+            if options.datatui:
+                other = start_datatui(options.datatui, Path(folder), environment)
+                results["datatui_first_paint_s"] = round(other.wait("item 000000"), 3)
+                results["datatui"] = measure(other, options.keys, options.rest, "fjm")
+                other.child.close(force=True)
             app = Terminal([sys.executable, "-m", "imfl_tui", str(project)], environment)
             results["first_paint_s"] = round(app.wait("big.db"), 3)
             process = psutil.Process(app.child.pid)
