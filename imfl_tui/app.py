@@ -69,16 +69,22 @@ class ImflApp(JobRunner):
         path: Path,
         project: Project | None = None,
         *,
+        opening: Callable[[], Project] | None = None,
         preferences_file: Path | None = None,
         start_jobs: bool = True,
     ) -> None:
         """Show ``project``, or the set-up for a new one at ``path`` when there is none.
 
-        ``start_jobs`` False leaves the rounds to the person's key, as tests of screens want it.
+        ``opening`` opens the project in a thread once the first frame is on the screen; if it
+        cannot, the app ends and `failure` says why. ``start_jobs`` False leaves the rounds to the
+        person's key, as tests of screens want it.
         """
         super().__init__(preferences_file)
         self.path = path
         self._project = project
+        self._opening = opening
+        self.failure: Exception | None = None
+        """Why the project could not be opened."""
         self._start_jobs = start_jobs
         self._owns_project = False
         self.visits = 0
@@ -103,9 +109,21 @@ class ImflApp(JobRunner):
     async def on_mount(self) -> None:
         """Show the first screen at once; figures and jobs follow."""
         self.theme = self.preferences.theme
-        await self.switch_mode("home" if self._project else "setup")
-        if self._project is not None:
+        await self.switch_mode("home" if self._project or self._opening else "setup")
+        if self._opening is not None:
+            self.call_after_refresh(self._open, self._opening)
+        elif self._project is not None:
             self.call_after_refresh(self._begin)
+
+    async def _open(self, opening: Callable[[], Project]) -> None:
+        try:
+            project = await asyncio.to_thread(opening)
+        except Exception as error:
+            self.failure = error
+            self.exit(return_code=1)
+            return
+        self._project, self._owns_project = project, True
+        await self._begin()
 
     async def open_created(self, project: Project) -> None:
         """Go on with a project the set-up has made; the app closes it when it ends."""
@@ -125,7 +143,7 @@ class ImflApp(JobRunner):
             self.start_rounds()
 
     async def on_unmount(self) -> None:
-        """Release a project that the set-up made; another one belongs to who opened it."""
+        """Release a project that was opened or made here; another one belongs to who opened it."""
         if self._owns_project and self._project is not None:
             await self._project.close()
 

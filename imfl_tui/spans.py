@@ -85,6 +85,37 @@ def fill(spans: Line, width: int) -> list[Span]:
     return [*fitted, Span(" " * space)] if space > 0 else fitted
 
 
+def changed_columns(before: Line, after: Line) -> tuple[int, int]:
+    """Return the cells ``[first, end)`` in which two fitted lines differ; equal ends if nowhere.
+
+    What is not sent again to the terminal is time saved: a terminal takes in a line in about a
+    millisecond.
+    """
+    old = [(char, span.style, span.action) for span in before for char in span.text]
+    new = [(char, span.style, span.action) for span in after for char in span.text]
+    shared = 0
+    for one, other in zip(old, new, strict=False):
+        if one != other:
+            break
+        shared += 1
+    if shared == len(old) == len(new):
+        return 0, 0
+    # What takes no cell of its own is drawn with the character before it.
+    while shared and any(
+        line[shared : shared + 1] and not cells(line[shared][0]) for line in (old, new)
+    ):
+        shared -= 1
+    first = cells("".join(char for char, _, _ in new[:shared]))
+    width = width_of(after)
+    if width != width_of(before):
+        return first, max(width, width_of(before))
+    same = 0
+    while same < min(len(old), len(new)) - shared and old[-1 - same] == new[-1 - same]:
+        same += 1
+    end = width - cells("".join(char for char, _, _ in new[len(new) - same :]))
+    return first, max(end, first + 1)
+
+
 def spread(left: Line, right: Line, width: int, gap: int = 2) -> list[Span]:
     """Put ``left`` and ``right`` at the two ends of a line; the left end gives way."""
     room = max(width - width_of(right) - gap, 0)

@@ -1,9 +1,23 @@
 """The command line: ``imfl-tui`` and everything a script can call.
 
 Data goes to stdout, words for people to stderr. Nothing heavy is imported before a command needs
-it, so that ``--help`` and shell completion answer at once.
+it, so that ``--help`` and shell completion answer at once, and the commands themselves only where
+the words are not simply a project to open.
 """
 
-from imfl_tui.cli.root import app, main
+from __future__ import annotations
 
-__all__ = ["app", "main"]
+import sys
+from pathlib import Path
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    from imfl_tui.cli.launching import launch, means_open
+
+    words = sys.argv[1:]
+    if means_open(words):
+        sys.exit(launch(Path(words[0])))
+    from imfl_tui.cli.root import main as run
+
+    run()

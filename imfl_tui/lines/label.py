@@ -25,6 +25,10 @@ def progress_line(done: int, total: int, number: int, seconds: float | None) -> 
     )
 
 
+LAST = 4
+"""Answers shown below the item; all of them move with every key, and a terminal draws them anew."""
+
+
 def why_shown(item: QueueItem) -> str:
     """Why the person is asked about this item; empty when nothing is known."""
     if item.control:
@@ -36,9 +40,9 @@ def last_line(
     answers: Sequence[Answer], earlier: Sequence[LabelEvent], hidden: int, width: int
 ) -> Line:
     """The newest answers, or those from before the app was started; how much text is hidden."""
-    shown = [answer_spans(answer) for answer in reversed(answers[-8:])]
+    shown = [answer_spans(answer) for answer in reversed(answers[-LAST:])]
     if not shown:
-        shown = [earlier_spans(event) for event in earlier[:8]]
+        shown = [earlier_spans(event) for event in earlier[:LAST]]
     spans: list[Span] = [Span(" last  ", "dim")]
     for answer in shown:
         spans.extend([*answer, Span("   ")])

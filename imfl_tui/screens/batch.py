@@ -5,7 +5,7 @@ from __future__ import annotations
 from imfl_engine.types import Action, LabelEvent, StepKind
 from imfl_engine.views import Status
 from imfl_tui.jobs import Jobs
-from imfl_tui.lines.label import end_lines, progress_line
+from imfl_tui.lines.label import LAST, end_lines, progress_line
 from imfl_tui.queue import Batch
 from imfl_tui.screens.labelling import LabellingScreen
 from imfl_tui.spans import Line, line
@@ -59,7 +59,7 @@ class BatchScreen(LabellingScreen):
             return
         self._fetching = True
         items = await self.attempt(lambda: self.project.queue(limit=FETCH))
-        history = await self.attempt(lambda: self.project.history(limit=8))
+        history = await self.attempt(lambda: self.project.history(limit=LAST))
         self._earlier = [e for e in history or [] if e.action in (Action.LABEL, Action.SKIP)]
         self._fetching = False
         if items is not None and self._batch.current is None:

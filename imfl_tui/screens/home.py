@@ -112,6 +112,8 @@ class HomeScreen(ImflScreen):
 
     async def action_undo(self) -> None:
         """Undo the person's last action, whatever it was."""
+        if not self.imfl.has_project:
+            return
         event = await self.attempt(self.project.undo)
         words = f"Undid your last action on item {event.item_id}." if event else "Nothing to undo."
         self.notify(words, markup=False, timeout=3)

@@ -17,7 +17,7 @@ from textual.geometry import Region, Size
 from textual.strip import Strip
 from textual.widget import Widget
 
-from imfl_tui.spans import Line, fit, width_of
+from imfl_tui.spans import Line, changed_columns, fit, width_of
 from imfl_tui.text import safe_text
 
 NO_STYLE = Style.null()
@@ -67,12 +67,20 @@ class Canvas(Widget, can_focus=False):
             self.refresh()
             return
         changed = [
-            Region(0, y, size.width, 1)
+            region
             for y in range(size.height)
-            if _at(before, top + y) != _at(after, top + y)
+            if (region := self._changed(_at(before, top + y), _at(after, top + y), y)) is not None
         ]
         if changed:
             self.refresh(*changed)
+
+    def _changed(self, before: Line, after: Line, y: int) -> Region | None:
+        """The cells of row ``y`` that look different now."""
+        if before == after:
+            return None
+        width = self.size.width
+        first, end = changed_columns(fit(before, width), fit(after, width))
+        return Region(first, y, end - first, 1) if end > first else None
 
     def set_title(self, title: str, subtitle: str = "") -> None:
         """Write safe text into the border."""

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from imfl_tui.cli import app
+from imfl_tui.cli.root import app
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 

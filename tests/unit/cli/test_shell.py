@@ -13,7 +13,7 @@ import typer
 
 from imfl_engine.errors import BudgetReached, DataError, ImflError, ProjectLocked, UsageError
 from imfl_engine.types import StepKind
-from imfl_tui.cli import shell
+from imfl_tui.cli import guarding, shell
 
 
 @pytest.mark.parametrize(
@@ -69,8 +69,8 @@ def test_a_traceback_goes_to_the_log_file_only(capsys: pytest.CaptureFixture[str
 
 
 def test_logging_is_configured_once() -> None:
-    first = shell.configure_logging()
-    assert shell.configure_logging() == first
+    first = guarding.configure_logging()
+    assert guarding.configure_logging() == first
     handlers = [h for h in logging.getLogger().handlers if getattr(h, "imfl_log", False)]
     assert len(handlers) == 1
 
@@ -81,7 +81,7 @@ def test_a_log_folder_that_cannot_be_made_stops_nothing(
     blocker = tmp_path / "file"
     blocker.write_text("")
     monkeypatch.setenv("XDG_STATE_HOME", str(blocker))
-    assert shell.configure_logging() is None
+    assert guarding.configure_logging() is None
 
 
 def test_messages_cannot_drive_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
