@@ -85,6 +85,7 @@ class ImflApp(JobRunner):
         self._opening = opening
         self.failure: Exception | None = None
         """Why the project could not be opened."""
+        self._opened = asyncio.Event()
         self._start_jobs = start_jobs
         self._owns_project = False
         self.visits = 0
@@ -123,6 +124,7 @@ class ImflApp(JobRunner):
             self.exit(return_code=1)
             return
         self._project, self._owns_project = project, True
+        self._opened.set()
         await self._begin()
 
     async def open_created(self, project: Project) -> None:
@@ -290,7 +292,9 @@ class ImflApp(JobRunner):
             self.push_screen(Help(self.screen))
 
     async def action_go(self, mode: str) -> None:
-        """Go to a screen."""
+        """Go to a screen; a key that comes before the file is open waits for it."""
+        if self._opening is not None:
+            await self._opened.wait()
         if self.has_project or mode == "setup":
             self.visits += 1
             await self.switch_mode(mode)

@@ -91,3 +91,28 @@ def test_a_file_that_does_not_exist_opens_the_set_up_and_leaves_nothing(tmp_path
     terminal.child.send("\x11")  # ctrl+q
     assert terminal.leave() == 0
     assert not (tmp_path / "new.db").exists()
+
+
+def test_a_file_that_cannot_be_opened_is_told_after_the_terminal_is_given_back(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "notes.db"
+    file.write_text("these are notes\n" * 500)
+    terminal = Terminal(file)
+    terminal.wait_for("is not an imfl-tui project")
+    assert "Choose another file." in terminal.text
+    terminal.child.wait()
+    assert terminal.child.exitstatus == 1
+    assert file.read_text() == "these are notes\n" * 500
+
+
+def test_a_key_pressed_before_the_file_is_open_counts_once_it_is(cli: Cli, tmp_path: Path) -> None:
+    data = tmp_path / "d.csv"
+    data.write_text("text\n" + "".join(f"a text with number {n}\n" for n in range(30)), "utf-8")
+    project = tmp_path / "p.db"
+    assert cli("new", project, data, "--labels", "yes,no", "--human", 9, "--llm", 0).code == 0
+    terminal = Terminal(project)
+    terminal.wait_for("p.db")
+    terminal.child.send("l")
+    terminal.wait_for("a text with number")
+    assert terminal.leave() == 0
