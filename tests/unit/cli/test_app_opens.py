@@ -114,5 +114,5 @@ def test_a_key_pressed_before_the_file_is_open_counts_once_it_is(cli: Cli, tmp_p
     terminal = Terminal(project)
     terminal.wait_for("p.db")
     terminal.child.send("l")
-    terminal.wait_for("a text with number")
+    terminal.wait_for("label · round")
     assert terminal.leave() == 0
