@@ -22,7 +22,7 @@ from imfl_engine.events import Event
 from imfl_engine.settings import Settings, replace_setting
 from imfl_engine.store import items, labels, reports, rounds
 from imfl_engine.store.database import Connection, Database
-from imfl_engine.types import Action, LabelEvent, Origin, StepKind
+from imfl_engine.types import Action, LabelEvent, Origin, Step, StepKind
 from imfl_engine.views import (
     CostEstimate,
     Evaluation,
@@ -351,10 +351,16 @@ class Project:
     # Jobs
 
     async def advance(
-        self, *, until: StepKind | None = None, gold: bool = False, rounds: int | None = None
+        self,
+        *,
+        until: StepKind | None = None,
+        gold: bool = False,
+        rounds: int | None = None,
+        may: Callable[[Step], bool] | None = None,
     ) -> AsyncGenerator[Event, None]:
         """Do every step that needs no person; see `Loop.advance`."""
-        async with aclosing(self.loop.advance(until=until, gold=gold, rounds=rounds)) as events:
+        steps = self.loop.advance(until=until, gold=gold, rounds=rounds, may=may)
+        async with aclosing(steps) as events:
             async for event in events:
                 yield event
 

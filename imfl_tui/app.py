@@ -18,7 +18,7 @@ from textual.worker import Worker
 
 from imfl_engine.errors import ImflError
 from imfl_engine.events import Event, Notice, StepFinished
-from imfl_engine.types import StepKind
+from imfl_engine.types import Step, StepKind
 from imfl_engine.views import CostEstimate, Status
 from imfl_tui import jobs as job_states
 from imfl_tui.commands import palette_commands
@@ -212,23 +212,33 @@ class ImflApp(JobRunner):
 
     def is_free_to_go_on(self, status: Status) -> bool:
         """Whether the next step needs no person and spends no money that was not agreed to."""
-        kind = status.step.kind
-        if kind in (StepKind.LABEL, StepKind.FINISHED):
+        if status.step.kind in (StepKind.LABEL, StepKind.FINISHED):
             return False
-        return kind is not StepKind.ANNOTATE or not self.costs_money()
+        return not self._asks_before(status.step.kind)
+
+    def _asks_before(self, kind: StepKind) -> bool:
+        """Whether a step is only done at the person's word."""
+        return kind is StepKind.ANNOTATE and self.costs_money()
 
     def costs_money(self) -> bool:
         """Whether the next LLM run has a price."""
         if self.project.settings.annotator.kind in ("neighbours", "none", "local", "simulated"):
             return False
         estimate = self.estimate
-        return estimate is None or not estimate.price_known or bool(estimate.money_high)
+        if estimate is None or not estimate.price_known or not estimate.calls:
+            return True  # not known to be free
+        return bool(estimate.money_high)
 
     def start_rounds(self) -> bool:
-        """Do every step that needs no person; False when that is going on already."""
-        return self.start_job("rounds", self._rounds)
+        """Do every step that needs no person; False when that is going on already.
 
-    async def _rounds(self) -> AsyncIterator[Event]:
+        Started at a paid step, that step is agreed to; before another one it stops and asks.
+        """
+        step = self.status.step if self.status is not None else None
+        agreed = step.round if step is not None and step.kind is StepKind.ANNOTATE else None
+        return self.start_job("rounds", partial(self._rounds, agreed))
+
+    async def _rounds(self, agreed: int | None) -> AsyncIterator[Event]:
         """The rounds; they need the compute process now, so what is embedded ahead gives way.
 
         It is stopped only once it has shown progress: a process cut off while it loads its
@@ -237,7 +247,11 @@ class ImflApp(JobRunner):
         while (job := self._state.running.get("prefetch")) is not None and job.progress is None:
             await asyncio.sleep(PUBLISH_EVERY)
         await self.stop_job("prefetch")
-        async with contextlib.aclosing(self.project.advance()) as events:
+
+        def may(step: Step) -> bool:
+            return step.round == agreed or not self._asks_before(step.kind)
+
+        async with contextlib.aclosing(self.project.advance(may=may)) as events:
             async for event in events:
                 yield event
 

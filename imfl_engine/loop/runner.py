@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
 from imfl_engine.events import Event, Notice, StepFinished, StepStarted
@@ -137,12 +137,18 @@ class Loop:
         return next_step(await self.state())
 
     async def advance(
-        self, *, until: StepKind | None = None, gold: bool = False, rounds: int | None = None
+        self,
+        *,
+        until: StepKind | None = None,
+        gold: bool = False,
+        rounds: int | None = None,
+        may: Callable[[Step], bool] | None = None,
     ) -> AsyncGenerator[Event, None]:
         """Do every step that needs no person, one after the other.
 
-        Stops when the person has to label (unless ``gold`` answers from the gold column), after the
-        first completed step of kind ``until``, or after ``rounds`` completed rounds.
+        Stops when the person has to label (unless ``gold`` answers from the gold column), before a
+        step that ``may`` refuses, after the first completed step of kind ``until``, or after
+        ``rounds`` completed rounds.
         """
         async with self._running:
             finished = 0
@@ -150,6 +156,8 @@ class Loop:
                 state = await self.state()
                 step = next_step(state)
                 if step.kind is StepKind.FINISHED or (step.needs_person and not gold):
+                    return
+                if may is not None and not may(step):
                     return
                 yield StepStarted(step)
                 async with aclosing(self._do(step, state)) as events:

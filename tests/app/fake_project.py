@@ -477,6 +477,7 @@ class FakeProject:
             raise self.error
 
     def advance(self, **options: Any) -> AsyncIterator[Event]:
+        self.may = options.pop("may", None)
         self.calls.append(("advance", options))
         return self._play()
 

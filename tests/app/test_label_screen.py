@@ -202,6 +202,9 @@ async def test_money_is_never_spent_without_a_key(make_app):
         assert ("advance", {}) not in project.calls
         await pilot.press("enter")
         await until(app, lambda: ("advance", {}) in project.calls)
+        step = (await project.status()).step
+        assert project.may(step)
+        assert not project.may(replace(step, round=step.round + 1)), "agreed to this round alone"
 
 
 async def test_the_last_answer_of_a_batch_goes_on_even_while_a_fetch_is_under_way(make_app):
