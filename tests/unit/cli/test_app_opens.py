@@ -100,7 +100,7 @@ def test_a_file_that_cannot_be_opened_is_told_after_the_terminal_is_given_back(
     file.write_text("these are notes\n" * 500)
     terminal = Terminal(file)
     terminal.wait_for("is not an imfl-tui project")
-    assert "Choose another file." in terminal.text
+    terminal.wait_for("Choose another file.")
     terminal.child.wait()
     assert terminal.child.exitstatus == 1
     assert file.read_text() == "these are notes\n" * 500
