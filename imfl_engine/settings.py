@@ -154,6 +154,8 @@ class Training(_Model):
     learning_rate: Annotated[float, Field(gt=0.0)] | None = None
     batch_size: Positive | None = None
     max_length: Positive = 256
+    frozen_layers: NotNegative = 0
+    """How many of *minilm*'s six layers keep their base weights; with 3 a fine-tune takes half."""
     validation_share: Annotated[float, Field(ge=0.0, le=0.5)] = 0.0
     """Share of the human labels, never the control slice, held out for early stopping."""
     device: str = "auto"

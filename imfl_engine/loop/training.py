@@ -219,6 +219,7 @@ async def _job(
         features=features,
         start_from=previous[1] if previous else None,
         embedder=settings.embedder,
+        frozen_layers=settings.training.frozen_layers,
     )
 
 

@@ -53,17 +53,21 @@ class ReplayRow:
     training: str
     rounds: int
     test_size: int
+    changes: str = ""
+    """Settings other than an arm's words and the flags, as in ``training.frozen_layers=3``."""
     curve: list[float] = field(default_factory=list)
 
     @property
     def key(self) -> tuple[Any, ...]:
         """What makes a row the same experiment."""
-        return row_key(self.dataset, self.arm, self.seed, self.annotator, self.target)
+        return row_key(self.dataset, self.arm, self.seed, self.annotator, self.target, self.changes)
 
 
-def row_key(dataset: str, arm: str, seed: int, annotator: str, target: str) -> tuple[Any, ...]:
+def row_key(
+    dataset: str, arm: str, seed: int, annotator: str, target: str, changes: str
+) -> tuple[Any, ...]:
     """Return the identity of an experiment; the annotator does not matter to human-only arms."""
-    return dataset, arm, seed, annotator, target
+    return dataset, arm, seed, annotator, target, changes
 
 
 def read_rows(path: Path) -> list[ReplayRow]:
@@ -76,7 +80,7 @@ def read_rows(path: Path) -> list[ReplayRow]:
     try:
         table = pq.read_table(path)
         names = {each.name for each in fields(ReplayRow)}
-        return [ReplayRow(**{k: row[k] for k in names}) for row in table.to_pylist()]
+        return [ReplayRow(**{k: row[k] for k in names & row.keys()}) for row in table.to_pylist()]
     except (pa.ArrowException, OSError, KeyError, TypeError) as error:
         raise DataError(
             f"'{path}' is no file of replay results.", "Name another file with --out."

@@ -11,7 +11,7 @@ import shutil
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,7 +42,8 @@ class ReplayConfig:
     part. ``sources`` hold the pool and the test set, both with gold labels. ``out`` is the Parquet
     file of rows, added to if it is there. ``work`` is the folder of the arms' projects and of the
     embedded items; one that is named stays for the next replay, the default beside ``out`` goes
-    when all is done. ``keep`` keeps every arm's project.
+    when all is done. ``keep`` keeps every arm's project. ``changes`` names what ``settings`` holds
+    besides the flags, for the rows.
     """
 
     dataset: str
@@ -54,6 +55,7 @@ class ReplayConfig:
     work: Path | None = None
     keep: bool = False
     threads: int | None = None
+    changes: str = ""
 
     @property
     def folder(self) -> Path:
@@ -93,7 +95,12 @@ async def replay(config: ReplayConfig) -> AsyncGenerator[ReplayEvent, None]:
         for done, (arm, seed) in enumerate(runs):
             settings = arm.settings(config.settings, seed)
             key = row_key(
-                config.dataset, arm.name, seed, settings.annotator.spec, settings.training.target
+                config.dataset,
+                arm.name,
+                seed,
+                settings.annotator.spec,
+                settings.training.target,
+                config.changes,
             )
             if key in rows:
                 yield RowFinished(rows[key], reused=True)
@@ -178,7 +185,8 @@ async def _run_arm(
             async for event in events:
                 if isinstance(event, StepStarted):
                     yield f"round {event.step.round}, {event.step.kind}"
-        yield await measure(project, config.dataset, arm, time.monotonic() - started)
+        row = await measure(project, config.dataset, arm, time.monotonic() - started)
+        yield replace(row, changes=config.changes)
     finally:
         await project.close()
     if not config.keep:

@@ -40,7 +40,7 @@ def poster_tables(rows: Sequence[ReplayRow]) -> tuple[Table, Table, Table]:
 def summary_table(rows: Sequence[ReplayRow]) -> Table:
     """Return one line an arm and annotator: accuracy and macro-F1 by data set, cost, time."""
     datasets = _datasets(rows)
-    groups = _group(rows, lambda row: (row.target, row.arm, _source(row)))
+    groups = _group(rows, lambda row: (_target(row), row.arm, _source(row)))
     lines = []
     for (target, arm, source), members in groups.items():
         cells = [target, arm, source]
@@ -65,7 +65,7 @@ def summary_table(rows: Sequence[ReplayRow]) -> Table:
 def _fidelity(rows: Sequence[ReplayRow]) -> Table:
     plain = [r for r in rows if (r.schedule, r.retrieval) == ("variable", "similar") or not r.llm]
     plain += [r for r in rows if not r.human]
-    groups = _group(plain, lambda r: (r.target, r.human, r.llm, r.query, r.loss, _source(r)))
+    groups = _group(plain, lambda r: (_target(r), r.human, r.llm, r.query, r.loss, _source(r)))
     datasets = _datasets(rows)
     lines = [
         (target, str(human), str(llm), query, loss, source, *_accuracies(members, datasets))
@@ -81,7 +81,9 @@ def _fidelity(rows: Sequence[ReplayRow]) -> Table:
 
 def _batches(rows: Sequence[ReplayRow]) -> Table:
     both = [row for row in rows if row.human and row.llm and row.training == "retrain"]
-    groups = _group(both, lambda r: (r.target, r.query, r.loss, _size(r), r.retrieval, _source(r)))
+    groups = _group(
+        both, lambda r: (_target(r), r.query, r.loss, _size(r), r.retrieval, _source(r))
+    )
     datasets = _datasets(rows)
     lines = [
         (target, f"{query} {loss}", *size, retrieval, source, *_accuracies(members, datasets))
@@ -132,6 +134,11 @@ def _accuracies(rows: Sequence[ReplayRow], datasets: Sequence[str]) -> list[str]
 
 def _size(row: ReplayRow) -> tuple[str, str]:
     return ("1", "–") if row.schedule == "one-batch" else (str(row.rounds), row.schedule)
+
+
+def _target(row: ReplayRow) -> str:
+    """What is trained, and with which settings."""
+    return ", ".join(filter(None, (row.target, row.changes)))
 
 
 def _source(row: ReplayRow) -> str:

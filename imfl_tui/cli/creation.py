@@ -17,6 +17,7 @@ from imfl_tui.cli.opened import opened
 from imfl_tui.cli.progress import Reporter
 from imfl_tui.cli.shell import jsonable, say, show_json
 from imfl_tui.cli.sources import (
+    changed,
     open_data,
     open_sources,
     read_guidelines,
@@ -66,6 +67,7 @@ async def new(
     retrieval: opt.Retrieval = None,
     loss: opt.Loss = None,
     seed: opt.Seed = 0,
+    changes: opt.Changes = None,
     json: opt.AsJson = False,
 ) -> None:
     """Create a project from your data. Nothing is written unless all of it could be read."""
@@ -98,7 +100,7 @@ async def new(
         test=test, seed=seed, preset=preset, labels=labels, labels_from=labels_from, kind=task,
         guidelines=guidelines,
     )  # fmt: skip
-    settings = parse_settings({**values, "task": asked})
+    settings = changed(parse_settings({**values, "task": asked}), changes)
     report = await create(project, settings, sources)
     if json:
         show_json({"project": project, **jsonable(report)})

@@ -11,7 +11,7 @@ from imfl_engine.errors import ImflError, UsageError
 from imfl_tui.cli import options as opt
 from imfl_tui.cli.progress import Reporter
 from imfl_tui.cli.shell import say, show, show_json
-from imfl_tui.cli.sources import open_data, setting_values
+from imfl_tui.cli.sources import changed, open_data, setting_values
 
 if TYPE_CHECKING:
     from imfl_engine.replay import ReplayRow, Table
@@ -69,6 +69,7 @@ async def replay(
     embedder: opt.Embedder = "minilm",
     device: opt.Device = "auto",
     keep: Annotated[bool, typer.Option("--keep", help="Keep each arm's project.")] = False,
+    changes: opt.Changes = None,
     json: opt.AsJson = False,
 ) -> None:  # fmt: skip
     """Replay the paper's arms on labelled data; goes on where it was interrupted.
@@ -105,12 +106,13 @@ async def replay(
     )
     config = ReplayConfig(
         dataset=dataset or preset or _name_of(train[0]),
-        settings=parse_settings(values),
+        settings=changed(parse_settings(values), changes),
         sources=sources,
         arms=chosen,
         seeds=range(first_seed, first_seed + seeds),
         out=out,
         keep=keep,
+        changes=" ".join(sorted(changes or ())),
     )
     rows: list[ReplayRow] = []
     with Reporter() as reporter:

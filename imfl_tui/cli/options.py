@@ -108,6 +108,10 @@ Embedder = Annotated[
     str, _option("--embedder", "The model that finds similar items.", METHOD, "minilm|PATH|HUB-ID")
 ]
 Device = Annotated[str, _option("--device", "Where models run.", METHOD, "auto|cpu|cuda|mps")]
+Changes = Annotated[
+    list[str] | None,
+    _option("--set", "Any other setting; may be repeated.", METHOD, "NAME=VALUE"),
+]
 Query = Annotated[
     str | None,
     _option("--query", "eeq, eeq-split, eeq-cover, random, uncertainty, diverse.", METHOD, "NAME"),

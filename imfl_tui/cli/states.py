@@ -13,6 +13,7 @@ from imfl_engine.views import CostEstimate, Status
 from imfl_tui.cli import options as opt
 from imfl_tui.cli.opened import opened
 from imfl_tui.cli.shell import jsonable, show, show_json
+from imfl_tui.cli.sources import parse_value
 from imfl_tui.text import duration, money, money_range, thousands
 
 
@@ -134,14 +135,6 @@ async def config(
     else:
         for name, found in values.items():
             show(f"{name} = {as_text(found)}")
-
-
-def parse_value(text: str) -> Any:
-    """A value from the command line: JSON where it is JSON, else the text itself."""
-    try:
-        return jsonlib.loads(text)
-    except ValueError:
-        return text
 
 
 def as_text(value: Any) -> str:

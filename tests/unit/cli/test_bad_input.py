@@ -237,6 +237,17 @@ def test_a_setting_that_does_not_exist(refused: Callable[..., str], project: Pat
     assert "budget.humans" in refused("config", "p.db", "budget.humans", "3", code=2)
 
 
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [("seed", "--set seed"), ("=3", "--set =3"), ("budget.beer=3", "budget.beer"),
+     ("budget=3", "budget"), ("seed.x=3", "seed"), ("wine.red=3", "wine")],
+)  # fmt: skip
+def test_a_change_of_settings_that_cannot_be(
+    refused: Callable[..., str], change: str, named: str
+) -> None:
+    assert named in refused("new", "p.db", "good.jsonl", "--set", change, code=2)
+
+
 def test_a_setting_with_a_wrong_value(refused: Callable[..., str], project: Path) -> None:
     assert "budget.human" in refused("config", "p.db", "budget.human", "many", code=2)
 

@@ -50,6 +50,21 @@ def test_tables_say_that_the_llm_is_simulated(cli: Cli, train: Path, tmp_path: P
     assert "simulated:0.8" in done.out
 
 
+def test_a_setting_changed_for_a_replay_makes_rows_of_their_own(
+    cli: Cli, train: Path, tmp_path: Path
+) -> None:
+    common = [
+        "replay", train, "--human", 12, "--llm", 0, "--rounds", 1, "--arms", "human-12",
+        "--out", tmp_path / "r.parquet", "--json",
+    ]  # fmt: skip
+    assert cli(*common).code == 0
+    changed = cli(*common, "--set", "query.control_minimum=5")
+    assert changed.code == 0, changed.err
+    assert "already there" not in changed.err
+    rows = pyarrow.parquet.read_table(tmp_path / "r.parquet").to_pylist()
+    assert [row["changes"] for row in rows] == ["", "query.control_minimum=5"]
+
+
 @pytest.mark.parametrize(
     ("arms", "out", "word"),
     [
