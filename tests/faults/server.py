@@ -147,8 +147,16 @@ class Server:
 
     async def chat(self, body: dict[str, Any], key: str, writer: asyncio.StreamWriter) -> bool:
         config = self.config
+        due = time.monotonic() + config.latency
+        bad = self.bad_request(body)
+        item = item_of(body)
+        number = self.asked.get(item, 0) + 1
+        fault = self.fault(item, number)
+        # Making the answer is part of the latency, not on top of it.
+        reply, billed = ({}, (0, 0)) if bad or fault in UNANSWERED else self.complete(body, fault)
+        payload = json.dumps(reply).encode()
         if config.latency:
-            await asyncio.sleep(config.latency)
+            await asyncio.sleep(due - time.monotonic())
         now = time.monotonic()
         if config.rate:
             self.times = [t for t in self.times if now - t < 1.0]
@@ -157,13 +165,10 @@ class Server:
                 after = {"retry-after-ms": str(int(config.retry_after * 1000))}
                 return await send(writer, 429, error("slow down"), after)
             self.times.append(now)
-        bad = self.bad_request(body)
         if bad is not None:
             self.note(body, "400", billed=False, delivered=False)
             return await send(writer, 400, bad)
-        item = item_of(body)
-        number = self.asked[item] = self.asked.get(item, 0) + 1
-        fault = self.fault(item, number)
+        self.asked[item] = number
         if config.tell_key and fault in UNANSWERED:
             said = f"internal trouble while serving Bearer {key} ({key})"
         else:
@@ -173,7 +178,6 @@ class Server:
             status = 429 if fault.startswith("429") else int(fault)
             after = {"retry-after": str(config.retry_after)} if fault == "429-after" else {}
             return await send(writer, status, error(said), after)
-        reply, billed = self.complete(body, fault)
         delivered = fault not in UNDELIVERED
         entry = self.note(body, fault, billed=True, delivered=delivered, tokens=billed)
         entry["usage_ok"] = not fault.startswith("usage")
@@ -183,7 +187,6 @@ class Server:
             return False
         if fault == "drop":
             return False
-        payload = json.dumps(reply).encode()
         if fault == "drop-half":
             writer.write(head(200, len(payload)) + payload[: len(payload) // 2])
             await writer.drain()
