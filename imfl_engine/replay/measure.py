@@ -55,6 +55,7 @@ async def measure(project: Project, dataset: str, arm: Arm, seconds: float) -> R
         schedule=arm.schedule,
         retrieval=arm.retrieval,
         training=arm.training,
+        routing=arm.routing,
         rounds=settings.budget.rounds,
         test_size=status.test_size,
         curve=[point.accuracy.value for point in status.curve],

@@ -53,6 +53,7 @@ class ReplayRow:
     training: str
     rounds: int
     test_size: int
+    routing: str = "planned"
     changes: str = ""
     """Settings other than an arm's words and the flags, as in ``training.frozen_layers=3``."""
     curve: list[float] = field(default_factory=list)

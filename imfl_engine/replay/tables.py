@@ -34,7 +34,8 @@ def spread(values: Sequence[float], scale: float = 100.0) -> str:
 
 def poster_tables(rows: Sequence[ReplayRow]) -> tuple[Table, Table, Table]:
     """Return the poster's three tables: fidelity and query; batches and retrieval; LLM labels."""
-    return _fidelity(rows), _batches(rows), _llm_accuracy(rows)
+    planned = [row for row in rows if row.routing == "planned"]
+    return _fidelity(planned), _batches(planned), _llm_accuracy(rows)
 
 
 def summary_table(rows: Sequence[ReplayRow]) -> Table:

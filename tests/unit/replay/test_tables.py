@@ -72,3 +72,19 @@ def test_tables_give_mean_and_spread_over_seeds_and_say_that_the_llm_is_simulate
 def test_a_single_batch_has_no_size():
     rows = [replace(ROW, schedule="one-batch", arm="eeq+one-batch")]
     assert poster_tables(rows)[1].rows[0][2:4] == ("1", "–")
+
+
+def test_an_arm_of_another_routing_is_not_averaged_with_the_paper_s():
+    rows = [ROW, replace(ROW, arm="eeq+routed", routing="gain", accuracy=0.1)]
+    fidelity, batches, _ = poster_tables(rows)
+    assert [line[-1] for line in fidelity.rows] == ["80.00 (1)"]
+    assert [line[-1] for line in batches.rows] == ["80.00 (1)"]
+    assert len(summary_table(rows).rows) == 2
+
+
+def test_settings_changed_for_a_replay_stand_beside_the_target():
+    rows = [ROW, replace(ROW, changes="training.frozen_layers=3")]
+    assert [line[0] for line in summary_table(rows).rows] == [
+        "probe",
+        "probe, training.frozen_layers=3",
+    ]
