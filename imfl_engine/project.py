@@ -148,7 +148,11 @@ class Project:
             self._context = LoopContext(
                 database=self._database,
                 settings=self._settings,
-                compute=Compute(folder, device=self._settings.training.device),
+                compute=Compute(
+                    folder,
+                    device=self._settings.training.device,
+                    ray=self._settings.training.ray,
+                ),
                 files=folder,
                 annotator_of=self._annotator_of or annotator_for,
                 person=self.person,

@@ -27,6 +27,7 @@ from imfl_engine.compute.wire import unpack
 from imfl_engine.errors import ComputeError, ImflError, ModelError, OutOfMemory, StorageError
 
 if TYPE_CHECKING:
+    from imfl_engine.compute.cluster import Cluster
     from imfl_engine.compute.models import Workshop
 
 HANDLERS = {
@@ -38,6 +39,8 @@ HANDLERS = {
     "save": "save",
 }
 """Job name → module; each has a function of the job's name: ``f(job, workshop, **arguments)``."""
+ON_CLUSTER = ("embed", "predict")
+"""Jobs that a Ray cluster does, if there is one."""
 
 NICENESS = 5
 
@@ -123,14 +126,22 @@ def claim_standard_streams() -> tuple[int, int]:
     return source, sink
 
 
-def perform(job: Job, message: Message, workshop: Callable[[], Workshop]) -> Message:
+def perform(
+    job: Job,
+    message: Message,
+    workshop: Callable[[], Workshop],
+    cluster: Cluster | None = None,
+) -> Message:
     """Do one job and return its last message; nothing a job raises ends the process."""
     try:
         job.check()
         arguments = unpack(message["arguments"], job.folder)
         do = message["do"]
-        module = importlib.import_module(f"imfl_engine.compute.{HANDLERS[do]}")
-        getattr(module, do)(job, workshop(), **arguments)
+        if cluster is not None and do in ON_CLUSTER:
+            getattr(cluster, do)(job, **arguments)
+        else:
+            module = importlib.import_module(f"imfl_engine.compute.{HANDLERS[do]}")
+            getattr(module, do)(job, workshop(), **arguments)
     except Cancelled:
         return {"event": "cancelled"}
     except Exception as error:
@@ -202,9 +213,15 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--work", type=Path, default=Path("."))
+    parser.add_argument("--ray", metavar="ADDRESS")
     options = parser.parse_args()
     source, sink = claim_standard_streams()
     be_nice()
+    cluster: Cluster | None = None
+    if options.ray:
+        from imfl_engine.compute.cluster import Cluster
+
+        cluster = Cluster(options.ray)
     link = Link(source, sink)
     threading.Thread(target=link.read_forever, name="reader", daemon=True).start()
 
@@ -221,7 +238,7 @@ def main() -> None:
         workshop()
     while True:
         job, message = link.next()
-        link.finish(job, perform(job, message, workshop))
+        link.finish(job, perform(job, message, workshop, cluster))
         sys.stdout.flush()
         sys.stderr.flush()
 

@@ -94,6 +94,7 @@ class Compute:
     ``work`` is a folder for job files and, unless ``log`` is given, the log. ``device`` is
     ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``. ``threads`` bounds the processor threads;
     None means all cores (the child runs at a lower priority, so the application stays responsive).
+    ``ray`` is the address of a Ray cluster that embeds and predicts, or ``local``.
     """
 
     def __init__(
@@ -103,10 +104,12 @@ class Compute:
         device: str = "auto",
         threads: int | None = None,
         log: Path | None = None,
+        ray: str | None = None,
     ) -> None:
         self._work = work.absolute()
         self._device = device
         self._threads = threads or default_threads()
+        self._ray = ray
         self._log = log or self._work / "compute.log"
         self._child: ChildProcess | None = None
         self._reader: asyncio.Task[None] | None = None
@@ -128,7 +131,11 @@ class Compute:
             try:
                 await asyncio.to_thread(_remove_stale_folders, self._work / "jobs")
                 self._child = await ChildProcess.start(
-                    device=self._device, threads=self._threads, work=self._work, log=self._log
+                    device=self._device,
+                    threads=self._threads,
+                    work=self._work,
+                    log=self._log,
+                    ray=self._ray,
                 )
             except OSError as error:
                 raise ComputeCrashed(

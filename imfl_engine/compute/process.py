@@ -35,12 +35,15 @@ class ChildProcess:
         self._log_start = log.stat().st_size if log.exists() else 0
 
     @classmethod
-    async def start(cls, *, device: str, threads: int, work: Path, log: Path) -> ChildProcess:
+    async def start(
+        cls, *, device: str, threads: int, work: Path, log: Path, ray: str | None = None
+    ) -> ChildProcess:
         """Start the process and return at once; it imports torch while the caller goes on."""
         with await asyncio.to_thread(_open_log, log) as stderr:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-P", "-c", START.format(root=PACKAGE_ROOT)),
                 *("--device", device, "--threads", str(threads), "--work", str(work)),
+                *(("--ray", ray) if ray else ()),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=stderr,

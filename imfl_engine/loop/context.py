@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 EMBED_SLICE = 1024
 """Texts sent to the compute process at once: bounds memory and what a kill can lose."""
 
+CLUSTER_SLICE = 16 * EMBED_SLICE
+"""The same where a cluster embeds: enough for many workers at once."""
 WRITE_SLICE = 128
 """Vectors written at once: the person's next key waits for one such write at most."""
 
@@ -97,11 +99,12 @@ class LoopContext:
     async def embed(self, ids: Sequence[int]) -> AsyncGenerator[Event, None]:
         """Embed those of ``ids`` that have no vector yet; every slice is committed as it is done."""
         embedder = self.settings.embedder
+        size = CLUSTER_SLICE if self.settings.training.ray else EMBED_SLICE
         async with self._embedding:
             wanted = await self.database.read(lambda con: vectors.missing(con, embedder, ids))
             done = len(ids) - len(wanted)
-            for start in range(0, len(wanted), EMBED_SLICE):
-                part = wanted[start : start + EMBED_SLICE]
+            for start in range(0, len(wanted), size):
+                part = wanted[start : start + size]
                 found = await self.database.read(partial(items.by_ids, ids=part))
                 texts = [item_text(item) for item in found]
                 collected = Collected(len(part))
