@@ -66,7 +66,7 @@ def summary_table(rows: Sequence[ReplayRow]) -> Table:
 def _fidelity(rows: Sequence[ReplayRow]) -> Table:
     plain = [r for r in rows if (r.schedule, r.retrieval) == ("variable", "similar") or not r.llm]
     plain += [r for r in rows if not r.human]
-    groups = _group(plain, lambda r: (_target(r), r.human, r.llm, r.query, r.loss, _source(r)))
+    groups = _group(plain, lambda r: (_target(r), r.human, r.llm, r.query, _loss(r), _source(r)))
     datasets = _datasets(rows)
     lines = [
         (target, str(human), str(llm), query, loss, source, *_accuracies(members, datasets))
@@ -135,6 +135,11 @@ def _accuracies(rows: Sequence[ReplayRow], datasets: Sequence[str]) -> list[str]
 
 def _size(row: ReplayRow) -> tuple[str, str]:
     return ("1", "–") if row.schedule == "one-batch" else (str(row.rounds), row.schedule)
+
+
+def _loss(row: ReplayRow) -> str:
+    """The loss, and whether the model goes on from the last round's, as the paper's does."""
+    return row.loss if row.training == "retrain" else f"{row.loss}, continued"
 
 
 def _target(row: ReplayRow) -> str:

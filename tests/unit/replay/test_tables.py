@@ -88,3 +88,12 @@ def test_settings_changed_for_a_replay_stand_beside_the_target():
         "probe",
         "probe, training.frozen_layers=3",
     ]
+
+
+def test_continued_training_is_a_line_of_its_own():
+    rows = [ROW, replace(ROW, arm="eeq+continue", training="continue", accuracy=0.1)]
+    fidelity, _, _ = poster_tables(rows)
+    assert [(line[4], line[-1]) for line in fidelity.rows] == [
+        ("label-model", "80.00 (1)"),
+        ("label-model, continued", "10.00 (1)"),
+    ]
