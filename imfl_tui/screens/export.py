@@ -186,6 +186,5 @@ class ExportScreen(ImflScreen):
     def _export_ended(self, message: JobEnded) -> None:
         if message.error is None and not message.cancelled:
             self._written = self._target
-            self.notify(f"Written: {one_line(self._target, 200)}", markup=False, timeout=4)
         if self.is_shown:
             self._show_result()

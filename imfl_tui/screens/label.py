@@ -314,7 +314,9 @@ class LabelScreen(BatchScreen):
 
     def _fetch_similar_if_shown(self) -> None:
         item = self._batch.current
-        if item is not None and self.query_one(Aids).shows_similar:
+        if item is None:
+            self.query_one(Aids).forget_similar()
+        elif self.query_one(Aids).shows_similar:
             self.beside("similar", self._show_similar, item)
 
     async def _show_similar(self, item: QueueItem) -> None:
@@ -323,4 +325,6 @@ class LabelScreen(BatchScreen):
             found = await self.project.similar(item.item.item_id, k=5)
         except ImflError:
             found = []
-        self.query_one(Aids).show_similar(found)
+        current = self._batch.current
+        if current is not None and current.item.item_id == item.item.item_id:
+            self.query_one(Aids).show_similar(found)

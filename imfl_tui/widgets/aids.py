@@ -46,6 +46,10 @@ class Aids(Horizontal):
         """Show similar items."""
         self._similar.show(similar_lines(found))
 
+    def forget_similar(self) -> None:
+        """Show none: there is no item that others could be like."""
+        self._similar.show([])
+
 
 def guideline_lines(task: Task, width: int) -> list[Line]:
     """The guidelines, then what each label means."""
