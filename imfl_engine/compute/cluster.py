@@ -18,6 +18,8 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
+from imfl_engine.compute.checkpoints import existing, read_record
+from imfl_engine.compute.collect import Collected
 from imfl_engine.compute.job import Job, ProgressMeter
 from imfl_engine.compute.wire import FloatArray, ModelInput, ProbabilityChunk, VectorChunk
 from imfl_engine.errors import ComputeCrashed, ComputeError, ImflError
@@ -64,14 +66,13 @@ class Worker:
         from imfl_engine.compute import predict
 
         trained = predict.load(self._workshop, self._unpacked(files))
-        found: FloatArray | None = None
+        found = Collected(len(inputs))
         for rows, values in predict.probabilities(
             self._job, self._workshop, trained, inputs, features, options
         ):
-            if found is None:
-                found = np.zeros((len(inputs), values.shape[1]), dtype=np.float32)
-            found[rows] = values
-        return start, np.zeros((0, 0), dtype=np.float32) if found is None else found
+            found.put(ProbabilityChunk(rows, values))
+        assert found.matrix is not None  # a part is never empty
+        return start, found.matrix
 
     def _unpacked(self, files: dict[str, bytes]) -> Path:
         digest = sha256()
@@ -111,11 +112,15 @@ class Cluster:
         report_as: JobKind,
     ) -> None:
         """See `predict.predict`."""
+        if not len(inputs):
+            return
         import ray
 
+        from imfl_engine.compute.predict import most_options
+
         self._connect()
-        files = ray.put(_content(model))
-        options = max((len(item.options) for item in inputs), default=0)
+        files = ray.put(_content(existing(model)))
+        options = most_options(read_record(model), inputs)
         parts = []
         for start in _starts(inputs):
             part = slice(start, start + PART)
@@ -135,26 +140,24 @@ class Cluster:
         pool = ActorPool(self._workers)
         for part in parts:
             pool.submit(lambda worker, given: getattr(worker, method).remote(*given), part)
-        while pool.has_next():
-            try:
-                done = pool.get_next_unordered(timeout=WAIT_SECONDS)
-            except TimeoutError:
+        try:
+            while pool.has_next():
+                job.check()
                 try:
-                    job.check()
-                except BaseException:
-                    self._let_go()  # the only way to stop what the workers are at
-                    raise
-                continue
-            except RayTaskError as error:
-                self._let_go()
+                    done = pool.get_next_unordered(timeout=WAIT_SECONDS)
+                except TimeoutError:
+                    continue
+                yield done
+        except BaseException as error:
+            self._let_go()  # the only way to stop what the workers are at
+            if isinstance(error, RayTaskError):
                 raise _cause(error) from error
-            except RayActorError as error:
-                self._let_go()
+            if isinstance(error, RayActorError):
                 raise ComputeCrashed(
                     "A worker of the Ray cluster ended in the middle of its part.",
                     "Start the step again; what was done before is kept.",
                 ) from error
-            yield done
+            raise
 
     def _connect(self) -> None:
         import ray

@@ -11,7 +11,7 @@ import torch
 
 from imfl_engine.compute import causal, encoder, probe
 from imfl_engine.compute.batches import token_batches
-from imfl_engine.compute.checkpoints import read_record
+from imfl_engine.compute.checkpoints import CheckpointRecord, read_record
 from imfl_engine.compute.job import ProgressMeter
 from imfl_engine.compute.memory import Budget, in_pieces
 from imfl_engine.compute.models import Trained
@@ -40,9 +40,7 @@ def predict(
     if not len(inputs):
         return
     trained = load(workshop, model)
-    options = 0
-    if trained.record.task == "multiple-choice":
-        options = max(1, max(len(item.options) for item in inputs))
+    options = most_options(trained.record, inputs)
     costs = np.array([input_cost(item) for item in inputs], dtype=float)
     meter = ProgressMeter(job, report_as, len(inputs), float(costs.sum()))
     waiting: list[tuple[IndexArray, FloatArray]] = []
@@ -113,6 +111,13 @@ def probabilities(
     for planned in token_batches(tokens.item_lengths, budget.tokens, max_rows=budget.rows):
         job.check()
         yield from in_pieces(planned, forward, device)
+
+
+def most_options(record: CheckpointRecord, inputs: Sequence[ModelInput]) -> int:
+    """How wide the answers of multiple choice are; 0 for any other task."""
+    if record.task != "multiple-choice":
+        return 0
+    return max(1, max(len(item.options) for item in inputs))
 
 
 def input_cost(item: ModelInput) -> float:

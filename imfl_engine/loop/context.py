@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 EMBED_SLICE = 1024
 """Texts sent to the compute process at once: bounds memory and what a kill can lose."""
-
 CLUSTER_SLICE = 16 * EMBED_SLICE
 """The same where a cluster embeds: enough for many workers at once."""
 WRITE_SLICE = 128

@@ -9,7 +9,9 @@ from imfl_engine.store import replies, rounds
 from imfl_engine.types import Purpose, StepKind
 
 
-async def measure(project: Project, dataset: str, arm: Arm, seconds: float) -> ReplayRow:
+async def measure(
+    project: Project, dataset: str, arm: Arm, seconds: float, *, changes: str
+) -> ReplayRow:
     """Read everything a row holds from a project whose loop is through."""
     context = project.context
     settings = context.settings
@@ -56,6 +58,7 @@ async def measure(project: Project, dataset: str, arm: Arm, seconds: float) -> R
         retrieval=arm.retrieval,
         training=arm.training,
         routing=arm.routing,
+        changes=changes,
         rounds=settings.budget.rounds,
         test_size=status.test_size,
         curve=[point.accuracy.value for point in status.curve],

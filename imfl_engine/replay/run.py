@@ -11,7 +11,7 @@ import shutil
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -85,7 +85,10 @@ async def replay(config: ReplayConfig) -> AsyncGenerator[ReplayEvent, None]:
 
     config.out.parent.mkdir(parents=True, exist_ok=True)
     config.folder.mkdir(parents=True, exist_ok=True)
-    compute = Compute(config.folder, device=config.settings.training.device, threads=config.threads)
+    training = config.settings.training
+    compute = Compute(
+        config.folder, device=training.device, threads=config.threads, ray=training.ray
+    )
     runs = [(arm, seed) for seed in config.seeds for arm in config.arms]
     rows = {row.key: row for row in read_rows(config.out)}
     started = time.monotonic()
@@ -185,8 +188,8 @@ async def _run_arm(
             async for event in events:
                 if isinstance(event, StepStarted):
                     yield f"round {event.step.round}, {event.step.kind}"
-        row = await measure(project, config.dataset, arm, time.monotonic() - started)
-        yield replace(row, changes=config.changes)
+        seconds = time.monotonic() - started
+        yield await measure(project, config.dataset, arm, seconds, changes=config.changes)
     finally:
         await project.close()
     if not config.keep:
