@@ -17,14 +17,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import importlib.util
 import json
 import resource
 import sys
 import tempfile
 import time
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from imfl_engine.annotate.build import build_annotator
@@ -33,19 +31,11 @@ from imfl_engine.store.database import Database
 from imfl_engine.store.replies import DuckReplyStore
 from imfl_engine.types import AnnotationRequest, Item, Purpose
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "faults"))
+
+from serving import start
+
 LABELS = ("positive", "negative", "neutral")
-
-
-def fault_tools() -> ModuleType:
-    """The helpers of tests/faults, which is no package."""
-    path = Path(__file__).resolve().parents[1] / "faults" / "conftest.py"
-    spec = importlib.util.spec_from_file_location("fault_tools", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["fault_tools"] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 def megabytes() -> float:
@@ -165,7 +155,6 @@ def main() -> None:
     parser.add_argument("--only", choices=["ours", "naive", "bare"])
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
-    tools = fault_tools()
     texts = [
         f"In quarter {i % 4 + 1} company {i} earned {i * 7} million." for i in range(options.labels)
     ]
@@ -176,7 +165,7 @@ def main() -> None:
     }
     for _ in range(options.repeats):
         for name, results in runs.items():
-            server = tools.start(
+            server = start(
                 latency=options.latency,
                 faults=["429", "500"] if options.faults else [],
                 fault_share=options.faults,

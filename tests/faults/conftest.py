@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
-import json
-import subprocess
+import importlib
 import sys
-import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -22,50 +18,9 @@ from imfl_engine.settings import Annotator as AnnotatorSettings
 from imfl_engine.settings import LabelSpec, Settings, Task
 from imfl_engine.types import AnnotationRequest, Demonstration, Item, Purpose
 
-SERVER = Path(__file__).with_name("server.py")
+sys.path.insert(0, str(Path(__file__).parent))
 
-
-@dataclass
-class Running:
-    """A server process and its address."""
-
-    process: subprocess.Popen[str]
-    port: int
-
-    @property
-    def base_url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/v1"
-
-    def log(self) -> list[dict[str, Any]]:
-        return self._get("/_log")["log"]
-
-    def most_in_flight(self) -> int:
-        return self._get("/_log")["most_in_flight"]
-
-    def configure(self, **values: Any) -> None:
-        data = json.dumps(values).encode()
-        request = urllib.request.Request(f"http://127.0.0.1:{self.port}/_config", data)
-        urllib.request.urlopen(request, timeout=10).close()
-
-    def _get(self, path: str) -> Any:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=30) as answer:
-            return json.load(answer)
-
-    def stop(self) -> None:
-        self.process.kill()
-        self.process.communicate()
-
-
-def start(**config: Any) -> Running:
-    """Start a server with this configuration."""
-    process = subprocess.Popen(
-        [sys.executable, str(SERVER), json.dumps(config)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    return Running(process, int(process.stdout.readline()))
+from serving import Running, start
 
 
 @pytest.fixture
@@ -85,13 +40,7 @@ def serve() -> Iterator[Callable[..., Running]]:
 @pytest.fixture(scope="session")
 def fault_server() -> ModuleType:
     """The server's module, for its lists of faults and its `truth`."""
-    spec = importlib.util.spec_from_file_location("fault_server", SERVER)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["fault_server"] = module
-    spec.loader.exec_module(module)
-    return module
+    return importlib.import_module("server")
 
 
 LABELS = ("positive", "negative", "neutral")

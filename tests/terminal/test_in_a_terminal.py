@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-import time
 from pathlib import Path
 
 import pytest
+from steps import create, describe_data, export_json_lines, quit_app, set_budget
 from tmux import Tmux
 
 
@@ -16,36 +16,17 @@ def item_text(screen: str) -> str:
     return " ".join(row for row in rows if row)
 
 
-def set_up(terminal: Tmux, data: Path, *, human: str, llm: str, rounds: str) -> None:
+def set_up(terminal: Tmux, data: Path, *, human: int, llm: int, rounds: int) -> None:
     """Go through the set-up screen with a small budget and the quick target."""
-    terminal.wait("Which texts?")
-    terminal.type(str(data))
-    terminal.keys("Enter")
-    terminal.wait("What is in the columns?")
-    terminal.keys("Enter")
-    terminal.wait("Which labels?")
-    terminal.keys("Enter")
-    terminal.wait("what is trained?")
-    terminal.keys("BTab", "Right", "Enter")
-    terminal.wait("What may it cost?")
-    for value in (human, llm, rounds):
-        terminal.keys(*["BSpace"] * 4)
-        terminal.type(value)
-        terminal.keys("Tab")
-        time.sleep(0.5)
-    terminal.keys("Enter")
-    terminal.wait("Ready?")
-    screen = terminal.wait("probe")
-    assert f"{human} by you, {llm} by the LLM, in {rounds} rounds" in screen, screen
-    terminal.keys("Enter")
-    terminal.wait("your turn:")
+    describe_data(terminal, data)
+    terminal.keys("BTab", "Right")
+    set_budget(terminal, human=human, llm=llm, rounds=rounds)
+    create(terminal)
 
 
 def test_labels_survive_a_kill_and_undo_survives_a_restart(terminal: Tmux, sample_data: Path):
     terminal.start("p.db")
-    set_up(
-        terminal, sample_data / "boiler-urgent" / "train.jsonl", human="20", llm="10", rounds="2"
-    )
+    set_up(terminal, sample_data / "boiler-urgent" / "train.jsonl", human=20, llm=10, rounds=2)
     terminal.keys("Enter")
     first = item_text(terminal.wait("0 of"))
     terminal.keys("1", "2")
@@ -60,19 +41,13 @@ def test_labels_survive_a_kill_and_undo_survives_a_restart(terminal: Tmux, sampl
     terminal.keys("u", "u")
     terminal.wait("0 of")
     assert item_text(terminal.text())[:40] == first[:40]
-    terminal.keys("Escape", "q")
-    screen = terminal.wait("EXIT=0", "Quit while jobs run?")
-    if "Quit while jobs run?" in screen:
-        terminal.keys("y")
-        terminal.wait("EXIT=0")
+    quit_app(terminal)
 
 
 @pytest.mark.slow
 def test_a_whole_round_from_set_up_to_export(terminal: Tmux, sample_data: Path):
     terminal.start("p.db")
-    set_up(
-        terminal, sample_data / "boiler-urgent" / "train.jsonl", human="40", llm="20", rounds="2"
-    )
+    set_up(terminal, sample_data / "boiler-urgent" / "train.jsonl", human=40, llm=20, rounds=2)
     terminal.keys("Enter")
     screen = terminal.wait("0 of")
     found = re.search(r"0 of (\d+)", screen)
@@ -87,11 +62,5 @@ def test_a_whole_round_from_set_up_to_export(terminal: Tmux, sample_data: Path):
     terminal.wait("to review")
     terminal.keys("a", "1")
     terminal.wait("✓")
-    terminal.keys("Escape", "e")
-    terminal.wait("what it will contain")
-    terminal.keys("Down", "Enter")
-    terminal.wait("written:")
-    rows = (terminal.folder / "p.jsonl").read_text(encoding="utf-8").splitlines()
-    assert len(rows) >= int(found.group(1))
-    terminal.keys("Escape", "q")
-    terminal.wait("EXIT=0", "Quit while jobs run?")
+    assert len(export_json_lines(terminal)) >= int(found.group(1))
+    quit_app(terminal)

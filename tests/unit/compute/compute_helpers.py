@@ -9,7 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from imfl_engine.compute.client import Compute, ModelInput, ProbabilityChunk, TrainingJob
+from imfl_engine.compute.client import (
+    Compute,
+    ModelInput,
+    ProbabilityChunk,
+    TrainingJob,
+    VectorChunk,
+)
 
 GOOD = ("Profit rose sharply", "Sales grew again", "Orders increased", "The margin improved")
 BAD = ("Profit fell sharply", "Sales shrank again", "Orders were cancelled", "The loss widened")
@@ -64,6 +70,14 @@ def make_job(folder: Path, texts: Texts, **changes: Any) -> TrainingJob:
 
 async def collect(events: AsyncIterator[Any]) -> list[Any]:
     return [event async for event in events]
+
+
+async def embed_all(compute: Compute, texts: list[str]) -> np.ndarray:
+    found = np.full((len(texts), 384), np.nan, dtype=np.float32)
+    async for event in compute.embed(texts, embedder="minilm"):
+        if isinstance(event, VectorChunk):
+            found[event.indices] = event.vectors
+    return found
 
 
 async def predict_all(

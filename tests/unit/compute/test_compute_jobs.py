@@ -7,22 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from compute_helpers import LABELS, collect, make_job, make_texts, predict_all
+from compute_helpers import LABELS, collect, embed_all, make_job, make_texts, predict_all
 from safetensors.numpy import load_file
 
-from imfl_engine.compute.client import Compute, ModelInput, ProbabilityChunk, VectorChunk
+from imfl_engine.compute.client import Compute, ModelInput, ProbabilityChunk
 from imfl_engine.errors import ModelError
 from imfl_engine.events import ModelReady, Progress, TrainingProgress, ValidationMeasured
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-
-
-async def embed_all(compute: Compute, texts: list[str]) -> np.ndarray:
-    found = np.full((len(texts), 384), np.nan, dtype=np.float32)
-    async for event in compute.embed(texts, embedder="minilm"):
-        if isinstance(event, VectorChunk):
-            found[event.indices] = event.vectors
-    return found
 
 
 async def test_the_device_is_described(compute: Compute) -> None:
