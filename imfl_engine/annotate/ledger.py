@@ -8,8 +8,9 @@ for others to be settled below what they reserved, and is refused when there are
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from imfl_engine.annotate.ports import (
     Balance,
@@ -31,27 +32,40 @@ TOLERANCE = 1e-12
 
 
 class GroupWriter:
-    """Writes changes to the store in groups: what arrives during a write goes into the next."""
+    """Writes changes to the store in groups: what arrives during a write goes into the next.
 
-    def __init__(self, store: ReplyStore, linger: float) -> None:
+    ``nothing_follows`` says that no more is to come for now, so that waiting for it is idle.
+    """
+
+    def __init__(
+        self,
+        store: ReplyStore,
+        linger: float,
+        nothing_follows: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._store = store
         self._linger = linger
+        self._nothing_follows = nothing_follows
+        self._hurry = asyncio.Event()
         self._waiting: list[tuple[Sequence[Change], asyncio.Future[None]]] = []
         self._task: asyncio.Task[None] | None = None
 
     async def write(self, *changes: Change) -> None:
         """Return when ``changes`` are durable. Cancelling the caller does not take them back."""
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((changes, done))
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._run())
+        self._queue(changes, done)
         await done
 
     def write_later(self, *changes: Change) -> None:
         """Queue ``changes`` behind the others; `drain` waits for them."""
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         done.add_done_callback(lambda future: future.cancelled() or future.exception())
+        self._queue(changes, done)
+
+    def _queue(self, changes: Sequence[Change], done: asyncio.Future[None]) -> None:
         self._waiting.append((changes, done))
+        if self._nothing_follows():
+            self._hurry.set()
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run())
 
@@ -62,7 +76,9 @@ class GroupWriter:
 
     async def _run(self) -> None:
         while self._waiting:
-            await asyncio.sleep(self._linger)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._hurry.wait(), self._linger)
+            self._hurry.clear()
             group, self._waiting = self._waiting, []
             try:
                 await self._store.write([change for changes, _ in group for change in changes])
@@ -81,7 +97,7 @@ class Ledger:
 
     def __init__(self, store: ReplyStore, limit_usd: float | None) -> None:
         self.writer = GroupWriter(store, LINGER)
-        self.replies = GroupWriter(store, REPLIES_LINGER)
+        self.replies = GroupWriter(store, REPLIES_LINGER, lambda: not self._open)
         self.limit = limit_usd
         self._store = store
         self._spent = 0.0
