@@ -20,6 +20,7 @@ ScheduleName = Literal["variable", "equal", "geometric", "one-batch"]
 RetrievalName = Literal["similar", "random-shots", "fixed-shots", "zero-shot"]
 LossName = Literal["label-model", "two-mean", "small-loss", "reweight"]
 TrainingMode = Literal["retrain", "continue"]
+SecondOpinion = Literal["never", "last", "always"]
 
 Positive = Annotated[int, Field(gt=0)]
 NotNegative = Annotated[int, Field(ge=0)]
@@ -156,6 +157,9 @@ class Training(_Model):
     max_length: Positive = 256
     frozen_layers: NotNegative = 0
     """How many of *minilm*'s six layers keep their base weights; with 3 a fine-tune takes half."""
+    second_opinion: SecondOpinion = "last"
+    """In which rounds the label model also hears two fine-tuned models, each about the half of the
+    labels it was not trained on; doubles the training of that round. Not for *probe*."""
     validation_share: Annotated[float, Field(ge=0.0, le=0.5)] = 0.0
     """Share of the human labels, never the control slice, held out for early stopping."""
     device: str = "auto"

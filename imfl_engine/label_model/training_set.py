@@ -70,3 +70,11 @@ def training_set(
         targets[kept].astype(np.float32),
         weights.astype(np.float32),
     )
+
+
+def subset(built: TrainingSet, mask: NDArray[np.bool_]) -> TrainingSet:
+    """Return the examples where ``mask`` (m,) is True, their weights of mean 1 again."""
+    weights = built.weights[mask]
+    if weights.size:
+        weights = weights / weights.mean()
+    return TrainingSet(built.ids[mask], built.targets[mask], weights.astype(np.float32))

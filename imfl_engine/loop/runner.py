@@ -253,7 +253,9 @@ class Loop:
             )
         async for event in self.context.embed(await self._labelled_ids()):
             yield event
-        async with aclosing(training.train(self.context, round)) as events:
+        async with aclosing(
+            training.train(self.context, round, last_round=len(self.plan()))
+        ) as events:
             async for event in events:
                 yield event
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imfl_engine.label_model import Evidence, fit, training_set, wilson
+from imfl_engine.label_model import Evidence, fit, halves, training_set, wilson
 
 
 @st.composite
@@ -79,3 +81,26 @@ def test_wilson_intervals_hold_the_estimate_and_stay_in_range(n, share):
     right = round(share * n)
     interval = wilson(right, n)
     assert 0.0 <= interval.low <= interval.value <= interval.high <= 1.0
+
+
+@settings(max_examples=40, deadline=None)
+@given(case=evidences(), shuffle=st.integers(0, 1000))
+def test_a_half_is_scored_by_a_model_that_knows_nothing_of_its_human_labels(case, shuffle):
+    classes, evidence = case
+    rng = np.random.default_rng(shuffle)
+    scored = []
+    for half in halves(evidence, classes=classes, seed=3):
+        scored.extend(half.held.tolist())
+        assert not np.isin(half.learn.ids, evidence.ids[half.held]).any()
+        other = evidence.human.copy()
+        most = classes if evidence.option_counts is None else evidence.option_counts[half.held]
+        other[half.held] = rng.integers(-1, most, size=len(half.held))
+        changed = replace(evidence, human=other)
+        again = next(
+            one
+            for one in halves(changed, classes=classes, seed=3)
+            if np.array_equal(one.held, half.held)
+        )
+        assert np.array_equal(again.learn.ids, half.learn.ids)
+        assert np.allclose(again.learn.targets, half.learn.targets, atol=1e-6)
+    assert sorted(scored) == list(range(evidence.size))

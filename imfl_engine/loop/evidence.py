@@ -1,0 +1,116 @@
+"""The evidence: every label so far, in the arrays the label model reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imfl_engine.label_model import Evidence
+from imfl_engine.loop.context import LoopContext
+from imfl_engine.store import labels, replies, rounds, vectors
+from imfl_engine.types import Purpose
+
+_REVIEWED = ("accept",)
+_LEFT_OUT = ("reject", "skip")
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """The evidence of a project so far and the class names its label indices refer to."""
+
+    evidence: Evidence
+    classes: tuple[str, ...]
+    newest_decision: int
+    """The last event of the person that is in it."""
+
+    def with_opinion(self, probabilities: NDArray[np.float64]) -> Gathered:
+        """Return the same with what models of today say (n, C), instead of the earlier ones."""
+        return replace(self, evidence=replace(self.evidence, model_probabilities=probabilities))
+
+
+async def gather(context: LoopContext) -> Gathered:
+    """Read every label so far into the label model's arrays; embeddings must be there."""
+    classes = await context.class_names()
+    index = {name: position for position, name in enumerate(classes)}
+    (
+        human,
+        annotated,
+        calibrated,
+        actions,
+        control,
+        newest_decision,
+        lacking,
+    ) = await context.database.read(
+        lambda con: (
+            labels.human_labels(con),
+            replies.latest(con, Purpose.ANNOTATE),
+            replies.latest(con, Purpose.CALIBRATE),
+            labels.decided_actions(con),
+            rounds.control_ids(con),
+            labels.newest_decision(con),
+            set(vectors.missing(con, context.settings.embedder, rounds.labelled_ids(con))),
+        )
+    )
+    # An item that was measured again, by another annotator, counts with that measurement.
+    measured = {item_id: reply for item_id, reply in calibrated.items() if item_id in human}
+    llm = {
+        item_id: reply
+        for item_id, reply in (annotated | measured).items()
+        if reply.label in index and actions.get(item_id) not in _LEFT_OUT
+    }
+    # What the person labelled while the step embeds has to wait for the next round.
+    ids = sorted((human.keys() | llm.keys()) - lacking)
+    count = len(ids)
+    log_probabilities = np.full((count, len(classes)), np.nan)
+    for row, item_id in enumerate(ids):
+        reply = llm.get(item_id)
+        if reply is not None and reply.log_probabilities:
+            for name, value in reply.log_probabilities.items():
+                if name in index:
+                    log_probabilities[row, index[name]] = value
+    evidence = Evidence(
+        ids=np.asarray(ids, dtype=np.int64),
+        vectors=await context.vectors_of(ids) if ids else None,
+        human=np.asarray([index.get(human.get(i, ""), -1) for i in ids], dtype=np.int64),
+        llm=np.asarray(
+            [index[llm[i].label or ""] if i in llm else -1 for i in ids], dtype=np.int64
+        ),
+        llm_log_probabilities=log_probabilities if np.isfinite(log_probabilities).any() else None,
+        control=np.asarray([i in control for i in ids], dtype=bool),
+        model_probabilities=await _earlier_predictions(context, ids, len(classes)),
+        confirmed=np.asarray([actions.get(i) in _REVIEWED for i in ids], dtype=bool),
+        option_counts=await _option_counts(context, ids),
+    )
+    return Gathered(evidence, classes, newest_decision)
+
+
+async def _earlier_predictions(
+    context: LoopContext, ids: list[int], classes: int
+) -> NDArray[np.float64] | None:
+    """Return what the last model said about each item before anybody labelled it; nan without."""
+    matrix = np.full((len(ids), classes), np.nan)
+    row_of = {item_id: row for row, item_id in enumerate(ids)}
+    chosen = await context.database.read(rounds.selections)
+    by_round: dict[int, list[int]] = {}
+    for selected in chosen:
+        if selected.item_id in row_of:
+            by_round.setdefault(selected.round, []).append(selected.item_id)
+    for round_, members in by_round.items():
+        found = await context.database.read(
+            partial(vectors.predictions_before, round=round_, ids=members)
+        )
+        for item_id, probabilities in found.items():
+            row = matrix[row_of[item_id]]
+            row[:] = 0.0  # an item imported since may have more options than any had then
+            row[: len(probabilities)] = probabilities
+    return matrix if np.isfinite(matrix).any() else None
+
+
+async def _option_counts(context: LoopContext, ids: list[int]) -> NDArray[np.int64] | None:
+    if context.settings.task.kind == "classification":
+        return None
+    found = await context.items_of(ids)
+    return np.asarray([len(item.options) for item in found], dtype=np.int64)

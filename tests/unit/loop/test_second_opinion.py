@@ -1,0 +1,74 @@
+"""The second opinion: when it is asked for, and that nothing of it is left but the posteriors."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from imfl_engine.events import ModelReady, Progress, StepStarted
+from imfl_engine.label_model import Evidence
+from imfl_engine.loop.evidence import Gathered
+from imfl_engine.loop.second_opinion import is_wanted
+from imfl_engine.settings import Settings, parse_settings
+from imfl_engine.types import StepKind
+
+
+def settings(**training: str) -> Settings:
+    return parse_settings(
+        {"task": {"labels": [{"name": "a"}, {"name": "b"}]}, "training": training}
+    )
+
+
+def gathered(count: int = 60, *, llm: bool = True) -> Gathered:
+    human = np.where(np.arange(count) < 20, 0, -1)
+    said = np.where(human < 0, 1 if llm else -1, -1)
+    return Gathered(Evidence(np.arange(count), None, human, said), ("a", "b"), 0)
+
+
+@pytest.mark.parametrize(
+    ("training", "round_", "wanted"),
+    [
+        ({"target": "minilm"}, 4, False),
+        ({"target": "minilm"}, 5, True),
+        ({"target": "minilm"}, 6, True),
+        ({"target": "minilm", "second_opinion": "always"}, 1, True),
+        ({"target": "minilm", "second_opinion": "never"}, 5, False),
+        ({"target": "minilm", "loss": "two-mean"}, 5, False),
+        ({"target": "minilm", "mode": "continue"}, 5, False),
+        ({"target": "probe"}, 5, False),
+    ],
+)
+def test_it_is_asked_for_in_the_last_round_of_a_fine_tuned_target(training, round_, wanted):
+    assert is_wanted(settings(**training), gathered(), round_, 5) is wanted
+
+
+def test_it_is_not_asked_for_with_few_labels_or_without_an_llm():
+    last = settings(target="minilm")
+    assert not is_wanted(last, gathered(39), 5, 5)
+    assert not is_wanted(last, gathered(llm=False), 5, 5)
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_the_last_round_hears_both_halves_and_keeps_only_the_posteriors(make) -> None:
+    project = await make(
+        training={"target": "minilm", "epochs": 1, "max_length": 32, "frozen_layers": 5}
+    )
+    events = [event async for event in project.advance(gold=True)]
+    started = [(e.step.round, e.step.kind) for e in events if isinstance(e, StepStarted)]
+    last = events[[_is_training(event, 2) for event in events].index(True) :]
+    heard = {e.detail for e in last if isinstance(e, Progress) and e.detail.startswith("second")}
+    assert heard == {"second opinion, half 1 of 2", "second opinion, half 2 of 2"}
+    before = events[: len(events) - len(last)]
+    assert not any("second opinion" in e.detail for e in before if isinstance(e, Progress))
+    assert (2, StepKind.TRAIN) in started
+    assert sum(isinstance(event, ModelReady) for event in events) == 3
+    folders = {path.name for path in project.context.files.iterdir() if path.is_dir()}
+    assert not any(name.startswith("half") for name in folders)
+    assert (await project.status()).trust.expected_errors is not None
+
+
+def _is_training(event: object, round_: int) -> bool:
+    return isinstance(event, StepStarted) and (event.step.kind, event.step.round) == (
+        StepKind.TRAIN,
+        round_,
+    )
