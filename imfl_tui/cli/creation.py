@@ -15,15 +15,9 @@ from imfl_engine.events import Progress
 from imfl_tui.cli import options as opt
 from imfl_tui.cli.opened import opened
 from imfl_tui.cli.progress import Reporter
+from imfl_tui.cli.settings_given import changed, setting_values
 from imfl_tui.cli.shell import jsonable, say, show_json
-from imfl_tui.cli.sources import (
-    changed,
-    open_data,
-    open_sources,
-    read_guidelines,
-    schema,
-    setting_values,
-)
+from imfl_tui.cli.sources import open_data, open_sources, read_guidelines, schema
 from imfl_tui.text import thousands
 
 if TYPE_CHECKING:

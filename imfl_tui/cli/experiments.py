@@ -10,8 +10,9 @@ import typer
 from imfl_engine.errors import ImflError, UsageError
 from imfl_tui.cli import options as opt
 from imfl_tui.cli.progress import Reporter
+from imfl_tui.cli.settings_given import changed, setting_values
 from imfl_tui.cli.shell import say, show, show_json
-from imfl_tui.cli.sources import changed, open_data, setting_values
+from imfl_tui.cli.sources import open_data
 
 if TYPE_CHECKING:
     from imfl_engine.replay import ReplayRow, Table

@@ -12,8 +12,8 @@ from imfl_engine.types import Interval, Step
 from imfl_engine.views import CostEstimate, Status
 from imfl_tui.cli import options as opt
 from imfl_tui.cli.opened import opened
+from imfl_tui.cli.settings_given import parse_value
 from imfl_tui.cli.shell import jsonable, show, show_json
-from imfl_tui.cli.sources import parse_value
 from imfl_tui.text import duration, money, money_range, thousands
 
 
