@@ -20,8 +20,8 @@ from imfl_engine.deciding import Decisions
 from imfl_engine.errors import SettingsError, UsageError
 from imfl_engine.events import Event
 from imfl_engine.settings import Settings, replace_setting
-from imfl_engine.store import items, labels, reports, rounds
-from imfl_engine.store.database import Connection, Database
+from imfl_engine.store import incoming, items, labels, reports, rounds, search
+from imfl_engine.store.database import Database
 from imfl_engine.types import Action, LabelEvent, Origin, Step, StepKind
 from imfl_engine.views import (
     CostEstimate,
@@ -233,25 +233,17 @@ class Project:
 
     async def find(self, word: str) -> int | None:
         """Return the id of the item a person calls ``word``: its key, or else its number."""
-
-        def look(con: Connection) -> int | None:
-            item = items.by_key(con, word)
-            if item is None and word.isdecimal():
-                found = items.by_ids(con, [int(word)])
-                item = found[0] if found else None
-            return item.item_id if item else None
-
-        return await self._database.read(look)
+        return await self._database.read(lambda con: items.find(con, word))
 
     async def search(self, wanted: ItemFilter, after: int = 0, limit: int = 100) -> list[ItemRow]:
         """Return the matching pool items whose ids follow ``after``."""
         return await self._database.read(
-            lambda con: items.search(con, wanted, after=after, limit=limit)
+            lambda con: search.page(con, wanted, after=after, limit=limit)
         )
 
     async def count(self, wanted: ItemFilter) -> int:
         """Return how many pool items match."""
-        return await self._database.read(lambda con: items.count_matching(con, wanted))
+        return await self._database.read(lambda con: search.count(con, wanted))
 
     async def evaluation(self, round: int | None = None) -> Evaluation | None:
         """Return how good the model of a round (the newest measured one) is."""
@@ -419,14 +411,14 @@ async def _import(
     database: Database, settings: Settings, sources: Sequence[Source]
 ) -> ImportReport:
     """Stage every table of ``sources``, then move them in with one transaction."""
-    await database.write(items.begin_import)
+    await database.write(incoming.begin)
     try:
         for source in sources:
             for table in source.tables():
-                await database.write(partial(items.stage, table=table))
+                await database.write(partial(incoming.stage, table=table))
         allowed = settings.task.label_names
-        counts = await database.write(lambda con: items.finish_import(con, allowed))
+        counts = await database.write(lambda con: incoming.finish(con, allowed))
     except BaseException:
-        await database.write(items.abandon_import)
+        await database.write(incoming.abandon)
         raise
     return ImportReport(labels_imported=0, **counts)

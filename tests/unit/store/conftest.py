@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from imfl_engine.data.reading import ITEM_SCHEMA, content_hash
-from imfl_engine.store import items
+from imfl_engine.store import incoming
 from imfl_engine.store.database import Database
 
 
@@ -41,9 +41,9 @@ def add() -> Callable[..., dict[str, Any]]:
 def _add(
     database: Database, rows: list[dict[str, object]], labels: tuple[str, ...] = ("yes", "no")
 ) -> dict[str, Any]:
-    database.write_now(items.begin_import)
-    database.write_now(lambda con: items.stage(con, table(rows)))
-    return database.write_now(lambda con: items.finish_import(con, labels))
+    database.write_now(incoming.begin)
+    database.write_now(lambda con: incoming.stage(con, table(rows)))
+    return database.write_now(lambda con: incoming.finish(con, labels))
 
 
 @pytest.fixture
