@@ -8,7 +8,7 @@ import numpy as np
 
 from imfl_engine.errors import UsageError
 from imfl_engine.loop.context import LoopContext
-from imfl_engine.store import items, labels, replies, reports, rounds, vectors
+from imfl_engine.store import items, labels, replies, reports, rounds, selections, vectors
 from imfl_engine.store.database import Connection
 from imfl_engine.types import Action, Interval, Item, Purpose, Reply, StepKind
 from imfl_engine.views import (
@@ -31,7 +31,7 @@ async def read_queue(context: LoopContext, limit: int) -> list[QueueItem]:
 
     def read(con: Connection) -> tuple[Any, ...]:
         opened = rounds.newest_round(con)
-        batch = [one for one in rounds.selections(con, round=opened) if one.role == "human"]
+        batch = [one for one in selections.selected(con, round=opened) if one.role == "human"]
         actions = labels.decided_actions(con)
         waiting = [one for one in batch if one.item_id not in actions]
         skipped = [one for one in batch if actions.get(one.item_id) == "skip"]
@@ -103,7 +103,7 @@ async def read_detail(context: LoopContext, item_id: int) -> ItemDetail:
             labels.decided(con, item_id),
             replies.of_item(con, item_id),
             reports.risk_of(con, item_id),
-            rounds.selection_of(con, item_id),
+            selections.of_item(con, item_id),
             vectors.newest_prediction(con, item_id),
         )
 
@@ -227,7 +227,7 @@ def _llm_opinion(reply: Reply | None) -> Opinion | None:
     return Opinion(reply.label, reply.confidence, probabilities)
 
 
-def _reason(selected: rounds.Selected, model: Opinion | None) -> str:
+def _reason(selected: selections.Selected, model: Opinion | None) -> str:
     """Say why an item was picked, with the model's hesitation in figures where there is one."""
     reason = selected.reason
     if model is None or selected.role != "human" or "unsure" not in reason:

@@ -9,7 +9,7 @@ from imfl_engine.label_model.control import wilson
 from imfl_engine.loop.runner import Loop
 from imfl_engine.loop.steps import LoopState, RoundSizes, next_step
 from imfl_engine.query.stopping import StopEvidence, advise
-from imfl_engine.store import items, labels, replies, reports, rounds, vectors
+from imfl_engine.store import items, labels, replies, reports, rounds, selections, vectors
 from imfl_engine.store.database import Connection
 from imfl_engine.types import Interval, Step, StepKind
 from imfl_engine.views import BudgetUse, CurvePoint, LlmTrust, RoundProgress, Status
@@ -58,7 +58,7 @@ async def read_status(loop: Loop) -> Status:
 @dataclass(frozen=True, slots=True)
 class _Facts:
     opened: list[rounds.OpenedRound]
-    counts: dict[int, rounds.BatchCounts]
+    counts: dict[int, selections.BatchCounts]
     completed: list[rounds.CompletedStep]
     balance: Any
     minutes: float
@@ -76,7 +76,7 @@ class _Facts:
 def _facts(con: Connection, embedder: str) -> _Facts:
     return _Facts(
         opened=rounds.opened(con),
-        counts=rounds.batch_counts(con),
+        counts=selections.batch_counts(con),
         completed=rounds.completed(con),
         balance=replies.balance(con),
         minutes=labels.minutes_spent(con),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from imfl_engine.loop.annotation import build_requests, demonstrations_for
 from imfl_engine.loop.runner import Loop
-from imfl_engine.store import items, labels, rounds
+from imfl_engine.store import items, labels, selections
 from imfl_engine.store.items import labels_of
 from imfl_engine.store.vectors import missing
 from imfl_engine.types import AnnotationRequest, Demonstration, Item, Purpose
@@ -33,7 +33,7 @@ async def estimate_next_round(loop: Loop) -> CostEstimate:
     calibrating = 0
     if context.settings.annotator.calibrate and calls:
         name = context.annotator.name
-        pending = await context.database.read(lambda con: rounds.pending_calibration(con, name))
+        pending = await context.database.read(lambda con: selections.pending_calibration(con, name))
         calibrating = len(pending) + human
     if context.settings.annotator.kind == "none" or calls == 0:
         return CostEstimate(0, 0, 0, 0, 0, 0.0, 0.0, minutes, True, "no LLM labels are asked for")
@@ -63,8 +63,8 @@ async def _sample_requests(
     context = loop.context
     embedder = context.settings.embedder
     if batch_is_open and round is not None:
-        ids = await context.database.read(rounds.labelled_ids)
-        pending = await context.database.read(lambda con: rounds.pending_llm(con, round))
+        ids = await context.database.read(selections.labelled_ids)
+        pending = await context.database.read(lambda con: selections.pending_llm(con, round))
         if not await context.database.read(lambda con: missing(con, embedder, [*ids, *pending])):
             return (await build_requests(context, round))[:SAMPLE]
     drawn = await context.database.read(

@@ -20,7 +20,7 @@ from imfl_engine.deciding import Decisions
 from imfl_engine.errors import SettingsError, UsageError
 from imfl_engine.events import Event
 from imfl_engine.settings import Settings, replace_setting
-from imfl_engine.store import incoming, items, labels, reports, rounds, search
+from imfl_engine.store import incoming, items, labels, reports, rounds, search, settings_log
 from imfl_engine.store.database import Database
 from imfl_engine.types import Action, LabelEvent, Origin, Step, StepKind
 from imfl_engine.views import (
@@ -88,7 +88,7 @@ class Project:
         """Do what `open` does without an event loop, before there is a screen."""
         database = Database.open(path)
         try:
-            settings = database.read_now(rounds.load_settings)
+            settings = database.read_now(settings_log.newest)
         except BaseException:
             database.close()
             raise
@@ -108,7 +108,7 @@ class Project:
         unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.new")
         database = Database.create(unfinished)
         try:
-            await database.write(lambda con: rounds.save_settings(con, settings))
+            await database.write(lambda con: settings_log.append(con, settings))
             report = await _import(database, settings, sources)
             if sources and report.added == 0:
                 raise UsageError(
@@ -337,7 +337,7 @@ class Project:
                     if not opened
                     else "Create a new project and import these labels into it.",
                 )
-        await self._database.write(lambda con: rounds.save_settings(con, changed))
+        await self._database.write(lambda con: settings_log.append(con, changed))
         self._settings = changed
         if self._context is not None:
             self._context.settings = changed

@@ -10,7 +10,7 @@ from imfl_engine.annotate.retrieval import retrieve
 from imfl_engine.errors import AnnotatorError, BudgetReached
 from imfl_engine.events import Annotated, Event, Notice
 from imfl_engine.loop.context import LoopContext
-from imfl_engine.store import labels, rounds, vectors
+from imfl_engine.store import labels, selections, vectors
 from imfl_engine.store.replies import DuckReplyStore
 from imfl_engine.types import AnnotationRequest, Demonstration, Purpose
 
@@ -21,13 +21,15 @@ async def build_requests(context: LoopContext, round: int) -> list[AnnotationReq
     The control slice comes first, so that the LLM's accuracy is known even when the money does
     not last; then the LLM's batch; then the other human-labelled items, each shown without itself.
     """
-    batch = await context.database.read(lambda con: rounds.pending_llm(con, round))
+    batch = await context.database.read(lambda con: selections.pending_llm(con, round))
     calibrating: list[int] = []
     control: set[int] = set()
     if context.settings.annotator.calibrate:
         name = context.annotator.name
-        calibrating = await context.database.read(lambda con: rounds.pending_calibration(con, name))
-        control = await context.database.read(rounds.control_ids)
+        calibrating = await context.database.read(
+            lambda con: selections.pending_calibration(con, name)
+        )
+        control = await context.database.read(selections.control_ids)
     ordered = [
         *((item_id, Purpose.CALIBRATE) for item_id in calibrating if item_id in control),
         *((item_id, Purpose.ANNOTATE) for item_id in batch),

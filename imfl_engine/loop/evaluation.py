@@ -18,7 +18,7 @@ from imfl_engine.loop.context import LoopContext, model_input
 from imfl_engine.loop.sampling import STOP_SET_ROUND
 from imfl_engine.metrics import evaluate as measure
 from imfl_engine.query import cohen_kappa
-from imfl_engine.store import items, labels, replies, rounds, vectors
+from imfl_engine.store import items, labels, replies, rounds, selections, vectors
 from imfl_engine.types import Purpose, StepKind
 from imfl_engine.views import Evaluation
 
@@ -111,7 +111,7 @@ async def measured(context: LoopContext, round: int) -> Evaluation | None:
     else:
         scope = "control"
         human = await context.database.read(labels.human_labels)
-        control = await context.database.read(rounds.control_ids)
+        control = await context.database.read(selections.control_ids)
         truth = {item_id: human[item_id] for item_id in sorted(control) if item_id in human}
     predicted = await context.database.read(
         lambda con: vectors.predictions(con, round, list(truth))
@@ -132,7 +132,7 @@ async def measured(context: LoopContext, round: int) -> Evaluation | None:
 async def _agreement(context: LoopContext, round: int) -> float | None:
     """Return Cohen's kappa of this model and the one before it on the unlabelled stop set."""
     drawn, taken = await context.database.read(
-        lambda con: (rounds.sub_sample(con, STOP_SET_ROUND), rounds.taken(con))
+        lambda con: (rounds.sub_sample(con, STOP_SET_ROUND), selections.taken(con))
     )
     # Models that were trained on an item agree about it.
     stop_set = [item_id for item_id in drawn if item_id not in taken]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from imfl_engine.label_model import Evidence
 from imfl_engine.loop.context import LoopContext
-from imfl_engine.store import labels, replies, rounds, vectors
+from imfl_engine.store import labels, replies, selections, vectors
 from imfl_engine.types import Purpose
 
 _REVIEWED = ("accept",)
@@ -49,9 +49,9 @@ async def gather(context: LoopContext) -> Gathered:
             replies.latest(con, Purpose.ANNOTATE),
             replies.latest(con, Purpose.CALIBRATE),
             labels.decided_actions(con),
-            rounds.control_ids(con),
+            selections.control_ids(con),
             labels.newest_decision(con),
-            set(vectors.missing(con, context.settings.embedder, rounds.labelled_ids(con))),
+            set(vectors.missing(con, context.settings.embedder, selections.labelled_ids(con))),
         )
     )
     # An item that was measured again, by another annotator, counts with that measurement.
@@ -93,7 +93,7 @@ async def _earlier_predictions(
     """Return what the last model said about each item before anybody labelled it; nan without."""
     matrix = np.full((len(ids), classes), np.nan)
     row_of = {item_id: row for row, item_id in enumerate(ids)}
-    chosen = await context.database.read(rounds.selections)
+    chosen = await context.database.read(selections.selected)
     by_round: dict[int, list[int]] = {}
     for selected in chosen:
         if selected.item_id in row_of:

@@ -13,7 +13,7 @@ from imfl_engine.compute.client import TrainingEvent
 from imfl_engine.compute.wire import TrainingJob
 from imfl_engine.label_model import Evidence, TrainingSet, subset
 from imfl_engine.loop.context import LoopContext, model_input
-from imfl_engine.store import items, rounds
+from imfl_engine.store import items, selections
 
 
 async def fine_tune(
@@ -76,5 +76,5 @@ async def without_measured_items(context: LoopContext, built: TrainingSet) -> Tr
     )
     if tested:
         return built
-    control = await context.database.read(rounds.control_ids)
+    control = await context.database.read(selections.control_ids)
     return subset(built, ~np.isin(built.ids, sorted(control)))

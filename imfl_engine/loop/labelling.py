@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from imfl_engine.errors import DataError
 from imfl_engine.loop.context import LoopContext
-from imfl_engine.store import labels, rounds
+from imfl_engine.store import labels, selections
 from imfl_engine.types import Action, Origin
 
 
@@ -13,7 +13,7 @@ async def answer_from_gold(context: LoopContext, round: int) -> int:
 
     Raises `DataError`, with nothing labelled, when an item has no gold label.
     """
-    open_ids = await context.database.read(lambda con: rounds.pending_human(con, round))
+    open_ids = await context.database.read(lambda con: selections.pending_human(con, round))
     found = await context.items_of(open_ids)
     without = [item.key for item in found if item.gold is None]
     if without:

@@ -12,7 +12,7 @@ from imfl_engine.loop import annotation, evaluation, labelling, sampling, traini
 from imfl_engine.loop.context import LoopContext
 from imfl_engine.loop.steps import LoopState, RoundSizes, next_step, sizes_of_round
 from imfl_engine.query import plan_rounds
-from imfl_engine.store import items, labels, replies, rounds
+from imfl_engine.store import items, labels, replies, rounds, selections
 from imfl_engine.types import Step, StepKind
 
 
@@ -39,10 +39,10 @@ class Loop:
         ) = await self.context.database.read(
             lambda con: (
                 rounds.opened(con),
-                rounds.batch_counts(con),
+                selections.batch_counts(con),
                 rounds.completed(con),
-                rounds.unlabelled_left(con),
-                rounds.labelled_in_all(con),
+                selections.unlabelled_left(con),
+                selections.labelled_in_all(con),
                 replies.balance(con).committed,
                 labels.minutes_spent(con),
                 items.count(con, "pool"),
@@ -264,13 +264,13 @@ class Loop:
         chosen = await self.context.database.read(
             lambda con: [
                 *rounds.sub_sample(con, round),
-                *(selected.item_id for selected in rounds.selections(con, round=round)),
+                *(selected.item_id for selected in selections.selected(con, round=round)),
             ]
         )
         return sorted({*labelled, *chosen})
 
     async def _labelled_ids(self) -> list[int]:
-        return await self.context.database.read(rounds.labelled_ids)
+        return await self.context.database.read(selections.labelled_ids)
 
 
 def _was_raised(started: rounds.CompletedStep | None, limits: dict[str, float | None]) -> bool:

@@ -15,7 +15,7 @@ from imfl_engine.compute.wire import ProbabilityChunk
 from imfl_engine.events import Event, Progress
 from imfl_engine.loop.context import LoopContext, model_input
 from imfl_engine.loop.steps import RoundSizes
-from imfl_engine.store import items, labels, rounds, vectors
+from imfl_engine.store import items, labels, rounds, selections, vectors
 from imfl_engine.store.database import Connection
 from imfl_engine.types import StepKind
 
@@ -114,18 +114,18 @@ async def select(context: LoopContext, round: int) -> None:
         chosen = await _query(context, round, sample, opened)
 
     def save(con: Connection) -> None:
-        rounds.add_selections(con, chosen)
+        selections.add(con, chosen)
         rounds.complete(con, round, StepKind.SELECT)
 
     await context.database.write(save)
 
 
-def _first_batch(context: LoopContext, sample: list[int]) -> list[rounds.Selected]:
+def _first_batch(context: LoopContext, sample: list[int]) -> list[selections.Selected]:
     settings = context.settings
     control = _draw_control(context, sample)
     order = np.random.default_rng([settings.seed, 0]).permutation(np.asarray(sorted(sample)))
     return [
-        rounds.Selected(
+        selections.Selected(
             0, int(item_id), "human", rank, int(item_id) in control, None, "drawn at random"
         )
         for rank, item_id in enumerate(order)
@@ -146,12 +146,12 @@ def _draw_control(context: LoopContext, ids: list[int]) -> set[int]:
 
 async def _query(
     context: LoopContext, round: int, sample: list[int], opened: rounds.OpenedRound
-) -> list[rounds.Selected]:
+) -> list[selections.Selected]:
     settings = context.settings
-    taken = await context.database.read(rounds.taken)
+    taken = await context.database.read(selections.taken)
     sample = [item_id for item_id in sample if item_id not in taken]
     unanswerable = await context.database.read(
-        lambda con: rounds.unanswerable(con, int(opened.human_planned * UNANSWERABLE_SHARE))
+        lambda con: selections.unanswerable(con, int(opened.human_planned * UNANSWERABLE_SHARE))
     )
     model = await context.newest_model()
     probabilities = None
@@ -186,12 +186,14 @@ async def _query(
     strategy = settings.query.strategy
     if strategy == "random" or (probabilities is None and strategy != "diverse"):
         counted = await context.database.read(
-            lambda con: rounds.control_ids(con) & labels.human_labels(con).keys()
+            lambda con: selections.control_ids(con) & labels.human_labels(con).keys()
         )
         if not counted:
             control = _draw_control(context, selection.human.tolist())
     chosen = [
-        rounds.Selected(round, item_id, "human", rank, False, None, "the LLM could not label it")
+        selections.Selected(
+            round, item_id, "human", rank, False, None, "the LLM could not label it"
+        )
         for rank, item_id in enumerate(unanswerable)
     ]
     for role, ids in (("human", selection.human), ("llm", selection.llm)):
@@ -199,7 +201,7 @@ async def _query(
         for rank, item_id in enumerate(ids, start=first):
             key = int(item_id)
             chosen.append(
-                rounds.Selected(
+                selections.Selected(
                     round,
                     key,
                     role,

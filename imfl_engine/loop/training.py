@@ -17,7 +17,7 @@ from imfl_engine.loop.context import LoopContext
 from imfl_engine.loop.evidence import Gathered, gather
 from imfl_engine.loop.fine_tune import fine_tune, validation_share, without_measured_items
 from imfl_engine.loop.second_opinion import Opinion, is_wanted, second_opinion
-from imfl_engine.store import rounds, vectors
+from imfl_engine.store import rounds, selections, vectors
 from imfl_engine.store.database import Connection
 from imfl_engine.types import StepKind
 
@@ -88,7 +88,7 @@ async def train(
 
 async def _of_this_round(context: LoopContext, built: TrainingSet, round: int) -> TrainingSet:
     """The paper's continued training sees only what the round labelled (round 1 after round 0)."""
-    chosen = await context.database.read(lambda con: rounds.selections(con, round=round))
+    chosen = await context.database.read(lambda con: selections.selected(con, round=round))
     wanted = {selected.item_id for selected in chosen}
     return label_model.subset(built, np.isin(built.ids, sorted(wanted)))
 

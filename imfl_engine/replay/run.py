@@ -24,7 +24,7 @@ from imfl_engine.replay.measure import measure
 from imfl_engine.replay.oracle import SimulatedAnnotator, parse_noise
 from imfl_engine.replay.rows import ReplayRow, read_rows, row_key, write_rows
 from imfl_engine.settings import Settings
-from imfl_engine.store import items, rounds
+from imfl_engine.store import items, settings_log
 from imfl_engine.store.database import Connection, Database
 
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ async def _run_arm(
         shutil.copyfile(base, copy)
         database = Database.open(copy)
         try:
-            await database.write(lambda con: rounds.save_settings(con, settings))
+            await database.write(lambda con: settings_log.append(con, settings))
         finally:
             database.close()
         copy.replace(path)

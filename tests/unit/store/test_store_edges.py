@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from imfl_engine.store import items, labels, rounds, vectors
+from imfl_engine.store import items, labels, rounds, selections, vectors
 from imfl_engine.store.database import Connection, Database
 from imfl_engine.types import Action, Origin
 
@@ -82,7 +82,7 @@ def test_another_annotator_is_measured_anew(database: Database) -> None:
 
     database.write_now(record)
     pending = {
-        name: database.read_now(lambda con, n=name: rounds.pending_calibration(con, n))
+        name: database.read_now(lambda con, n=name: selections.pending_calibration(con, n))
         for name in ("neighbours", "openai:other")
     }
     assert pending == {"neighbours": [], "openai:other": [1]}
