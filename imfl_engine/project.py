@@ -6,21 +6,17 @@ are async iterators of `imfl_engine.events`; closing one cancels the job.
 
 from __future__ import annotations
 
-import contextlib
 import os
-import uuid
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from functools import partial
-from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from imfl_engine.creating import create_file, import_items
 from imfl_engine.deciding import Decisions
-from imfl_engine.errors import SettingsError, UsageError
 from imfl_engine.events import Event
-from imfl_engine.settings import Settings, replace_setting
-from imfl_engine.store import incoming, items, labels, reports, rounds, search, settings_log
+from imfl_engine.settings import Settings, check_frozen, replace_setting
+from imfl_engine.store import items, labels, reports, rounds, search, settings_log
 from imfl_engine.store.database import Database
 from imfl_engine.types import Action, LabelEvent, Origin, Step, StepKind
 from imfl_engine.views import (
@@ -45,9 +41,6 @@ if TYPE_CHECKING:
     from imfl_engine.loop.runner import Loop
 
 Files = Sequence[str | Path]
-
-FROZEN_SETTINGS = ("task.kind", "task.labels", "embedder", "seed")
-"""What cannot change once there are labels, because it would change what they mean."""
 
 
 def files_folder(path: Path) -> Path:
@@ -98,32 +91,8 @@ class Project:
     async def create(
         cls, path: Path, settings: Settings, sources: Sequence[Source] = ()
     ) -> tuple[Project, ImportReport]:
-        """Create a project and import ``sources`` into it; all or nothing.
-
-        The file is built under a temporary name and renamed when it is complete, so a bad source
-        or a kill leaves nothing at ``path``.
-        """
-        if path.exists():
-            Database.create(path)  # raises the right error
-        unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.new")
-        database = Database.create(unfinished)
-        try:
-            await database.write(lambda con: settings_log.append(con, settings))
-            report = await _import(database, settings, sources)
-            if sources and report.added == 0:
-                raise UsageError(
-                    "The data holds no item with text.", "Check the --text column and the file."
-                )
-            database.close()
-            # A log left by a project that was deleted by hand does not belong to this one.
-            path.with_name(path.name + ".wal").unlink(missing_ok=True)
-            os.replace(unfinished, path)
-        except BaseException:
-            database.close()
-            for leftover in (unfinished, unfinished.with_name(unfinished.name + ".wal")):
-                with contextlib.suppress(OSError):
-                    leftover.unlink()
-            raise
+        """Create a project and import ``sources`` into it; all or nothing."""
+        report = await create_file(path, settings, sources)
         return cls.open_now(path), report
 
     async def close(self) -> None:
@@ -323,20 +292,9 @@ class Project:
     async def configure(self, path: str, value: Any) -> None:
         """Change one setting. Raises `SettingsError` for what would change the meaning of labels."""
         changed = replace_setting(self._settings, path, value)
-        frozen = any(
-            attrgetter(name)(changed) != attrgetter(name)(self._settings)
-            for name in FROZEN_SETTINGS
-        )
-        if frozen:
-            events = await self.history(limit=1)
-            opened = await self._database.read(rounds.opened)
-            if events or opened:
-                raise SettingsError(
-                    f"'{path}' cannot change now: the labels given so far depend on it.",
-                    "Create a new project for another task, or undo every label first."
-                    if not opened
-                    else "Create a new project and import these labels into it.",
-                )
+        labelled = bool(await self.history(limit=1))
+        begun = bool(await self._database.read(rounds.opened))
+        check_frozen(self._settings, changed, path, labelled=labelled, begun=begun)
         await self._database.write(lambda con: settings_log.append(con, changed))
         self._settings = changed
         if self._context is not None:
@@ -368,7 +326,7 @@ class Project:
 
     async def import_items(self, sources: Sequence[Source]) -> ImportReport:
         """Add items; all or nothing."""
-        return await _import(self._database, self._settings, sources)
+        return await import_items(self._database, self._settings, sources)
 
     async def import_labels(self, path: Path) -> LabelImportReport:
         """Add labels made in another tool, or in an earlier export."""
@@ -405,20 +363,3 @@ class Project:
         from imfl_engine.applying import save_model
 
         return await save_model(self.loop, folder)
-
-
-async def _import(
-    database: Database, settings: Settings, sources: Sequence[Source]
-) -> ImportReport:
-    """Stage every table of ``sources``, then move them in with one transaction."""
-    await database.write(incoming.begin)
-    try:
-        for source in sources:
-            for table in source.tables():
-                await database.write(partial(incoming.stage, table=table))
-        allowed = settings.task.label_names
-        counts = await database.write(lambda con: incoming.finish(con, allowed))
-    except BaseException:
-        await database.write(incoming.abandon)
-        raise
-    return ImportReport(labels_imported=0, **counts)

@@ -6,6 +6,7 @@ reported at once with its dotted path (`parse_settings`).
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -25,6 +26,10 @@ SecondOpinion = Literal["never", "last", "always"]
 Positive = Annotated[int, Field(gt=0)]
 NotNegative = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+FROZEN = ("task.kind", "task.labels", "embedder", "seed")
+"""What cannot change once there are labels, because it would change what they mean."""
 
 
 class _Model(BaseModel):
@@ -223,3 +228,21 @@ def replace_setting(settings: Settings, path: str, value: Any) -> Settings:
         )
     node[leaf] = value
     return parse_settings(values)
+
+
+def check_frozen(
+    before: Settings, after: Settings, path: str, *, labelled: bool, begun: bool
+) -> None:
+    """Raise `SettingsError` where the change at ``path`` touches what is `FROZEN`.
+
+    It is frozen once the project is ``labelled`` or a round has ``begun``.
+    """
+    if not (labelled or begun):
+        return
+    if any(attrgetter(name)(after) != attrgetter(name)(before) for name in FROZEN):
+        raise SettingsError(
+            f"'{path}' cannot change now: the labels given so far depend on it.",
+            "Create a new project and import these labels into it."
+            if begun
+            else "Create a new project for another task, or undo every label first.",
+        )
