@@ -7,12 +7,14 @@ guess says so instead of choosing.
 
 from __future__ import annotations
 
+import difflib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from imfl_engine.data.values import as_label, as_options, as_text
+from imfl_engine.errors import DataError, UsageError
 from imfl_engine.types import TaskKind
 
 Row = Mapping[str, Any]
@@ -87,6 +89,43 @@ def guess_columns(names: Sequence[str], rows: Sequence[Row], given: Columns) -> 
     if label is None:
         label = next((name for name in _named(free, _LABEL) if _holds_labels(name, rows)), "")
     return ColumnGuess(Columns(text, context, options, label, identity), ambiguous)
+
+
+def resolve_columns(
+    source: str, names: Sequence[str], rows: Sequence[dict[str, Any]], given: Columns
+) -> Columns:
+    """The columns ``given`` and, for the rest, the guessed ones; `UsageError` where none fits."""
+    check_columns(source, names, given)
+    if not rows:
+        what = "columns but no rows" if names else "no items in it"
+        raise DataError(f"'{source}' has {what}.", "Give a file that holds at least one item.")
+    guess = guess_columns(names, rows, given)
+    if guess.ambiguous:
+        raise UsageError(
+            f"'{source}' has more than one column that could be the text: "
+            f"{', '.join(guess.ambiguous)}.",
+            f"Name it with --text; the columns are {', '.join(names)}.",
+        )
+    if not guess.columns.text:
+        raise UsageError(
+            f"'{source}' has no column that looks like the text.",
+            f"Name it with --text; the columns are {', '.join(names)}.",
+        )
+    return guess.columns
+
+
+def check_columns(source: str, names: Sequence[str], columns: Columns) -> None:
+    """Raise `UsageError` for a column that ``source`` does not have, with the nearest that it has."""
+    for part in fields(columns):
+        wanted = getattr(columns, part.name)
+        if wanted and wanted not in names:
+            folded = {name.casefold(): name for name in names}
+            near = difflib.get_close_matches(wanted.casefold(), list(folded), n=1)
+            raise UsageError(
+                f"'{source}' has no column '{wanted}' (--{part.name}).",
+                (f"Did you mean '{folded[near[0]]}'? " if near else "")
+                + f"The columns are {', '.join(names)}.",
+            )
 
 
 def guess_kind(columns: Columns) -> TaskKind:

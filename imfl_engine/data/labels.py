@@ -16,7 +16,8 @@ from typing import Any, Literal
 
 from imfl_engine.data.chunks import Reader
 from imfl_engine.data.guess import Columns, guess_columns
-from imfl_engine.data.reading import content_hash, open_reader
+from imfl_engine.data.identity import content_hash
+from imfl_engine.data.readers import open_reader
 from imfl_engine.data.records import BY_PERSON
 from imfl_engine.data.values import as_label, as_options, as_text
 from imfl_engine.errors import UsageError
@@ -50,7 +51,7 @@ class ImportedLabel:
 
     @property
     def content_hash(self) -> str:
-        """Identifies the item by what it says; see `imfl_engine.data.reading.content_hash`."""
+        """Identifies the item by what it says; see `imfl_engine.data.identity.content_hash`."""
         return content_hash(self.text, self.context, self.options)
 
 

@@ -6,14 +6,12 @@ delivers the items in tables of `ITEM_SCHEMA`, each small enough to forget.
 
 from __future__ import annotations
 
-import difflib
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import partial
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +19,9 @@ import orjson
 import pyarrow as pa
 
 from imfl_engine.data.chunks import Chunk, Reader
-from imfl_engine.data.columnar import HubReader, ParquetReader
-from imfl_engine.data.delimited import DelimitedReader, LineReader
-from imfl_engine.data.files import check_file, format_of
-from imfl_engine.data.guess import Columns, guess_columns
-from imfl_engine.data.objects import JsonLinesReader, JsonReader, looks_like_lines
+from imfl_engine.data.guess import Columns, check_columns, resolve_columns
+from imfl_engine.data.identity import content_hashes, split_fraction
+from imfl_engine.data.readers import open_reader
 from imfl_engine.data.values import as_label, as_options, option_label
 from imfl_engine.errors import DataError, UsageError
 from imfl_engine.types import NewItem, Split
@@ -96,7 +92,7 @@ class Source:
         self._columns = resolve_columns(parts[0].name, self._column_names, self._preview, given)
         for part in parts[1:]:  # every file is looked at before the first is read through
             with closing(part.open()) as reader:
-                _check_columns(part.name, reader.names, self._columns)
+                check_columns(part.name, reader.names, self._columns)
 
     @property
     def columns(self) -> Columns:
@@ -160,7 +156,7 @@ class Source:
     def _chunks(self) -> Iterator[tuple[Chunk, Split]]:
         for number, part in enumerate(self._parts):
             with closing(part.open()) as reader:
-                _check_columns(part.name, reader.names, self._columns)
+                check_columns(part.name, reader.names, self._columns)
                 rows = 0
                 for chunk in reader.chunks():
                     rows += len(chunk)
@@ -253,70 +249,6 @@ def label_values(source: Source) -> Counter[str]:
     return source.label_counts()
 
 
-def content_hash(text: str, context: str | None = None, options: Sequence[str] = ()) -> str:
-    """The identity of an item that has no other: BLAKE2b of its parts, 16 hexadecimal digits."""
-    parts = (
-        text if context is None and not options else "\x1f".join((text, context or "", *options))
-    )
-    return blake2b(parts.encode("utf-8", "replace"), digest_size=8).hexdigest()
-
-
-def content_hashes(
-    texts: Sequence[str], contexts: Sequence[str | None], options: Sequence[Sequence[str]]
-) -> list[str]:
-    """`content_hash` of many items; no contexts, or no options, means that no item has any."""
-    if contexts or options:
-        nothing = itertools.repeat(None), itertools.repeat(())
-        rows = zip(texts, contexts or nothing[0], options or nothing[1], strict=False)
-        return [content_hash(*row) for row in rows]
-    return [blake2b(text.encode("utf-8", "replace"), digest_size=8).hexdigest() for text in texts]
-
-
-def split_fraction(key: str, fraction: float, seed: int = 0) -> bool:
-    """Whether the item ``key`` falls into the ``fraction`` (0 to 1) that is held out.
-
-    It depends on nothing else: not on the order, nor on which other items there are.
-    """
-    digest = blake2b(key.encode("utf-8", "replace"), digest_size=8, salt=seed.to_bytes(8, "little"))
-    return int.from_bytes(digest.digest(), "little") < fraction * 2**64
-
-
-def resolve_columns(
-    source: str, names: Sequence[str], rows: Sequence[dict[str, Any]], given: Columns
-) -> Columns:
-    """The columns ``given`` and, for the rest, the guessed ones; `UsageError` where none fits."""
-    _check_columns(source, names, given)
-    if not rows:
-        what = "columns but no rows" if names else "no items in it"
-        raise DataError(f"'{source}' has {what}.", "Give a file that holds at least one item.")
-    guess = guess_columns(names, rows, given)
-    if guess.ambiguous:
-        raise UsageError(
-            f"'{source}' has more than one column that could be the text: "
-            f"{', '.join(guess.ambiguous)}.",
-            f"Name it with --text; the columns are {', '.join(names)}.",
-        )
-    if not guess.columns.text:
-        raise UsageError(
-            f"'{source}' has no column that looks like the text.",
-            f"Name it with --text; the columns are {', '.join(names)}.",
-        )
-    return guess.columns
-
-
-def _check_columns(source: str, names: Sequence[str], columns: Columns) -> None:
-    for part in fields(columns):
-        wanted = getattr(columns, part.name)
-        if wanted and wanted not in names:
-            folded = {name.casefold(): name for name in names}
-            near = difflib.get_close_matches(wanted.casefold(), list(folded), n=1)
-            raise UsageError(
-                f"'{source}' has no column '{wanted}' (--{part.name}).",
-                (f"Did you mean '{folded[near[0]]}'? " if near else "")
-                + f"The columns are {', '.join(names)}.",
-            )
-
-
 def _empty_lists(size: int) -> pa.Array:
     offsets = pa.repeat(pa.scalar(0, pa.int32()), size + 1)
     return pa.ListArray.from_arrays(offsets, pa.array([], pa.string())).cast(OPTIONS_TYPE)
@@ -329,22 +261,3 @@ def _preview(reader: Reader, count: int) -> list[dict[str, Any]]:
     columns = {name: chunk.values(name) for name in reader.names}
     rows = zip(*columns.values(), strict=True)
     return [dict(zip(columns, row, strict=True)) for row in itertools.islice(rows, count)]
-
-
-def open_reader(name: str, encoding: str | None = None) -> Reader:
-    """The reader for a file, by its name's ending, or for ``hf:owner/name[:split]``."""
-    if name.startswith("hf:"):
-        return HubReader(name)
-    path = Path(name)
-    if path.is_dir() or not path.exists():
-        check_file(path)  # before its ending: a missing file is missing, whatever its name
-    kind = format_of(path)
-    if kind == "parquet":
-        return ParquetReader(path)
-    if kind == "txt":
-        return LineReader(path, encoding)
-    if kind in ("csv", "tsv"):
-        return DelimitedReader(path, tabs=kind == "tsv", encoding=encoding)
-    if kind == "json" and not looks_like_lines(path, encoding):
-        return JsonReader(path, encoding)
-    return JsonLinesReader(path, encoding)

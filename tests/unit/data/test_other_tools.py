@@ -13,8 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from imfl_engine.data.identity import content_hash
 from imfl_engine.data.labels import read_labels, recognise_labels
-from imfl_engine.data.reading import content_hash
 from imfl_engine.data.schema import EXPORT_SCHEMA
 from imfl_engine.data.writing import write_export
 from imfl_engine.errors import UsageError

@@ -12,14 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from imfl_engine.data.guess import Columns
-from imfl_engine.data.reading import (
-    ITEM_SCHEMA,
-    Source,
-    content_hash,
-    label_values,
-    open_source,
-    split_fraction,
-)
+from imfl_engine.data.identity import content_hash, split_fraction
+from imfl_engine.data.reading import ITEM_SCHEMA, Source, label_values, open_source
 
 ROWS: list[dict[str, Any]] = [
     {"id": "a", "text": "The first, with a comma", "label": "good", "stars": 5},

@@ -7,7 +7,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from imfl_engine.data.reading import ITEM_SCHEMA, content_hash
+from imfl_engine.data.identity import content_hash
+from imfl_engine.data.reading import ITEM_SCHEMA
 from imfl_engine.store import incoming
 from imfl_engine.store.database import Database
 
