@@ -6,12 +6,8 @@ import asyncio
 import uuid
 from pathlib import Path
 
-from imfl_engine.data.labels import (
-    ImportedLabel,
-    LabelImportReport,
-    read_labels,
-    recognise_labels,
-)
+from imfl_engine.data.label_records import ImportedLabel
+from imfl_engine.data.labels import LabelImportReport, read_labels, recognise_labels
 from imfl_engine.errors import DataError
 from imfl_engine.loop.context import LoopContext
 from imfl_engine.store import items, labels, rounds
