@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from imfl_engine.annotate.ports import MemoryReplyStore
+from imfl_engine.annotate.memory_store import MemoryReplyStore
 from imfl_engine.errors import BudgetReached, EndpointError
 from imfl_engine.events import Notice, Progress
 from imfl_engine.store.database import Database

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from imfl_engine.annotate.build import build_annotator
-from imfl_engine.annotate.ports import MemoryReplyStore
+from imfl_engine.annotate.memory_store import MemoryReplyStore
 from imfl_engine.errors import EndpointError, ImflError, KeyMissing, SettingsError
 from imfl_engine.settings import Settings
 from imfl_engine.store.database import Database

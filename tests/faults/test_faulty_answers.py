@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from imfl_engine.annotate.ports import MemoryReplyStore
+from imfl_engine.annotate.memory_store import MemoryReplyStore
 from imfl_engine.types import Reply, ReplyStatus
 
 PRICE_IN, PRICE_OUT = 1e-6, 2e-6

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from imfl_engine.annotate.ports import MemoryReplyStore
+from imfl_engine.annotate.memory_store import MemoryReplyStore
 from imfl_engine.types import ReplyStatus
 
 LABELS = {"positive", "negative", "neutral"}

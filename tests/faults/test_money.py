@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from imfl_engine.annotate.endpoint import Endpoint
-from imfl_engine.annotate.ports import Balance, MemoryReplyStore, Reserved, Settled
+from imfl_engine.annotate.memory_store import MemoryReplyStore
+from imfl_engine.annotate.ports import Balance, Reserved, Settled
 from imfl_engine.errors import BudgetReached, PriceUnknown
 
 TOO_MANY = 1e-9

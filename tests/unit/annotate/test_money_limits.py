@@ -15,8 +15,8 @@ from imfl_engine.annotate.completion import read_answer, read_usage
 from imfl_engine.annotate.faults import Redactor, learned_window, retry_after
 from imfl_engine.annotate.ledger import Ledger
 from imfl_engine.annotate.limits import Gate, Patience, PerMinute
+from imfl_engine.annotate.memory_store import MemoryReplyStore
 from imfl_engine.annotate.money import find_price
-from imfl_engine.annotate.ports import MemoryReplyStore
 from imfl_engine.errors import BudgetReached
 
 

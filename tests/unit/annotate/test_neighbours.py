@@ -8,8 +8,9 @@ from dataclasses import replace
 import pytest
 
 from imfl_engine.annotate.build import build_annotator
+from imfl_engine.annotate.memory_store import MemoryReplyStore
 from imfl_engine.annotate.neighbours import Neighbours, vote
-from imfl_engine.annotate.ports import Annotator, MemoryReplyStore
+from imfl_engine.annotate.ports import Annotator
 from imfl_engine.settings import LabelSpec, Settings, Task
 from imfl_engine.types import AnnotationRequest, Demonstration, Item, Purpose, ReplyStatus
 

@@ -7,7 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from imfl_engine.annotate.ports import Annotator, MemoryReplyStore
+from imfl_engine.annotate.memory_store import MemoryReplyStore
+from imfl_engine.annotate.ports import Annotator
 from imfl_engine.errors import UsageError
 from imfl_engine.replay import SimulatedAnnotator, parse_noise
 from imfl_engine.types import AnnotationRequest, Item, Purpose
