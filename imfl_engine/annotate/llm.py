@@ -12,23 +12,20 @@ from imfl_engine.annotate.asking import Asker
 from imfl_engine.annotate.batch import BatchRun
 from imfl_engine.annotate.completion import Usage
 from imfl_engine.annotate.endpoint import Endpoint
+from imfl_engine.annotate.estimate import estimate_cost
 from imfl_engine.annotate.item import ItemAsker
 from imfl_engine.annotate.ledger import Ledger
 from imfl_engine.annotate.limits import Gate, Patience, PerMinute
 from imfl_engine.annotate.money import Price, find_price, unknown_price
 from imfl_engine.annotate.ports import Change, ReplyStore, Reserved, Settled
 from imfl_engine.annotate.probe import PROBE_ITEM, Probe
-from imfl_engine.annotate.prompts import answer, build_prompt, prompt_hash
+from imfl_engine.annotate.prompts import prompt_hash
 from imfl_engine.annotate.run import LOOKUP, Run
-from imfl_engine.annotate.tokens import count_tokens
 from imfl_engine.events import Annotated, Notice, Progress
 from imfl_engine.settings import Annotator as AnnotatorSettings
 from imfl_engine.settings import Task
 from imfl_engine.types import AnnotationRequest, Reply
 from imfl_engine.views import CostEstimate
-
-REPAIR_SHARE = 0.1
-"""Share of answers that the high end of an estimate expects to repair."""
 
 
 class EndpointAnnotator:
@@ -98,43 +95,13 @@ class EndpointAnnotator:
     ) -> CostEstimate:
         """See `ports.Annotator.estimate`. Looks up the price (up to a second, the first time)."""
         price = self._find_price()
-        calls = len(requests) if calls is None else calls
-        scale = calls / len(requests) if requests else 0.0
-        low = high = output_low = output_high = 0.0
-        calibration = self._asker.calibration
-        for request in requests:
-            prompt = build_prompt(
-                self._task,
-                request,
-                style=self._asker.style,
-                room=self._asker.room,
-                factor=calibration.factor,
-            )
-            body = self._asker.body(prompt.messages, prompt.labels)
-            count = self._asker.count(body)
-            if calibration.observed:
-                guess = count.likely * calibration.factor
-                low, high = low + 0.95 * guess, high + 1.1 * guess
-            else:
-                low, high = low + count.low, high + min(1.5 * count.likely, count.high)
-            lengths = [count_tokens(answer(name, prompt.style)) for name in prompt.labels]
-            shortest = min((length.low for length in lengths), default=1)
-            longest = max((length.high for length in lengths), default=1)
-            output_low += max(1, shortest)
-            output_high += self._asker.output_tokens if self._thinks else longest + 4
-        repair = 1 + REPAIR_SHARE
-        tokens = [round(x * scale) for x in (low, repair * high, output_low, repair * output_high)]
-        return CostEstimate(
+        return estimate_cost(
+            self._task,
+            requests,
+            self._asker,
+            price,
             calls=calls,
-            input_tokens_low=tokens[0],
-            input_tokens_high=tokens[1],
-            output_tokens_low=tokens[2],
-            output_tokens_high=tokens[3],
-            money_low=price.cost(tokens[0], 0, tokens[2]) if price else None,
-            money_high=price.cost(tokens[1], 0, tokens[3]) if price else None,
-            minutes_of_person=0.0,
-            price_known=price is not None,
-            price_source=price.source if price else "unknown: give it with --price IN OUT",
+            thinks=self._asker.output_tokens > self._settings.max_output_tokens,
         )
 
     async def annotate(
@@ -204,10 +171,6 @@ class EndpointAnnotator:
     async def close(self) -> None:
         """See `ports.Annotator.close`."""
         await self._endpoint.close()
-
-    @property
-    def _thinks(self) -> bool:
-        return self._asker.output_tokens > self._settings.max_output_tokens
 
     async def _anything_new(self, requests: Sequence[AnnotationRequest], store: ReplyStore) -> bool:
         """Whether any request will be sent; a re-run of what is there costs nothing at all."""
