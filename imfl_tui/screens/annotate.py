@@ -85,7 +85,8 @@ class AnnotateScreen(ImflScreen):
             added = len(replies) - len(self._replies)
             self._replies = replies
             cursor = 0 if self._follow else rows.cursor + max(added, 0)
-            empty = [line(""), line(("No label yet in this session.", "dim"))]
+            words = "No label of the LLM has come since the app was started."
+            empty = [line(""), line((words, "dim"))]
             rows.show(len(replies), self._row, empty=empty, cursor=cursor)
             if replies:
                 self.beside("texts", self._fetch_texts, exclusive=False)
