@@ -81,15 +81,14 @@ class AnnotateScreen(ImflScreen):
             panel.show(figure_lines(annotation, width, paused=paused))
         replies = tuple(reversed(annotation.replies)) if annotation else ()
         rows = self.query_one(Rows)
-        if replies is not self._replies:
-            added = len(replies) - len(self._replies)
-            self._replies = replies
-            cursor = 0 if self._follow else rows.cursor + max(added, 0)
-            words = "No label of the LLM has come since the app was started."
-            empty = [line(""), line((words, "dim"))]
-            rows.show(len(replies), self._row, empty=empty, cursor=cursor)
-            if replies:
-                self.beside("texts", self._fetch_texts, exclusive=False)
+        added = len(replies) - len(self._replies)
+        self._replies = replies
+        cursor = 0 if self._follow else rows.cursor + max(added, 0)
+        words = "No label of the LLM has come since the app was started."
+        empty = [line(""), line((words, "dim"))]
+        rows.show(len(replies), self._row, empty=empty, cursor=cursor)
+        if replies:
+            self.beside("texts", self._fetch_texts, exclusive=False)
 
     def _row(self, index: int, width: int) -> Line:
         reply = self._replies[index]
