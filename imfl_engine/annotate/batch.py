@@ -1,53 +1,24 @@
-"""Provider batches: half the price, answers within a day, across any number of restarts.
+"""A run by provider batches: half the price, answers within a day, across any number of restarts.
 
-A job is written down before its file is uploaded and again with the provider's id, so a process
-that dies at any point finds it: by its id, or by the mark in the batch's metadata. Results are taken
-as they come: an expired or cancelled batch keeps its successes, and only the rest is asked again.
-An answer without a label is not repaired here (another day for a few items); it is invalid.
+Batches that are under way are collected first, then what still has no reply is submitted, until
+every request has one or was submitted too often.
 """
 
 from __future__ import annotations
 
-import asyncio
-import json
 import time
-import uuid
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from dataclasses import replace
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Callable, Sequence
 
-from imfl_engine.annotate.completion import Answer
-from imfl_engine.annotate.hand import ItemInHand, Verdict, for_request
+from imfl_engine.annotate.batch_jobs import GROUP, BatchJobs, chunks
+from imfl_engine.annotate.hand import Verdict, for_request
 from imfl_engine.annotate.item import ItemAsker
 from imfl_engine.annotate.ledger import Ledger
-from imfl_engine.annotate.ports import (
-    BatchEntry,
-    BatchJob,
-    BatchSaved,
-    Change,
-    Committed,
-    PaidAnswer,
-    ReplyStore,
-    Reserved,
-    Voided,
-)
-from imfl_engine.annotate.prompts import Prompt
-from imfl_engine.annotate.provider import BatchProvider, Unclear, result_answer
-from imfl_engine.errors import ImflError
+from imfl_engine.annotate.ports import Change, Committed, ReplyStore
 from imfl_engine.events import Annotated, Notice, Progress
-from imfl_engine.types import AnnotationRequest, Item, Reply, ReplyStatus
+from imfl_engine.types import AnnotationRequest, Reply, ReplyStatus
 
-T = TypeVar("T")
-
-MOST_REQUESTS = 5000
-MOST_BYTES = 40_000_000
-"""Of one batch file; providers allow 50,000 requests and 200 MB."""
 SUBMISSIONS = 3
 """How often an item is submitted before it counts as failed."""
-GROUP = 500
-"""Replies committed in one transaction."""
-POLL_FIRST, POLL_MOST = 5.0, 60.0
-ENDED = ("completed", "expired", "cancelled", "failed")
 
 
 class BatchRun:
@@ -68,13 +39,15 @@ class BatchRun:
         self._items = item_asker
         self._store = store
         self._ledger = ledger
-        self._name = name
         self._hashes = [hash_of(request) for request in requests]
-        self._by_hash = dict(zip(self._hashes, requests, strict=True))
-        self._poll = poll
-        self._provider = BatchProvider(item_asker.endpoint, item_asker.patience, item_asker.rng)
-        self._submitted: dict[str, int] = {}
-        self._why: dict[str, str] = {}
+        self._jobs = BatchJobs(
+            dict(zip(self._hashes, requests, strict=True)),
+            item_asker=item_asker,
+            store=store,
+            ledger=ledger,
+            name=name,
+            poll=poll,
+        )
         self._done = self._invalid = 0
         self._started = time.monotonic()
 
@@ -82,21 +55,18 @@ class BatchRun:
         """See `ports.Annotator.annotate`; between submission and results `Progress` is yielded."""
         pending = dict(enumerate(self._hashes))
         while True:
-            for job in await self._store.batches():
-                if job.annotator == self._name:
-                    async for event in self._finish(job):
-                        yield event
+            for job in await self._jobs.unfinished():
+                async for event in self._jobs.finish(job, self._done, len(self._requests)):
+                    yield event
             async for reply in self._known(pending):
                 yield self._event(reply)
             if not pending:
                 return
-            await self._submit(list(dict.fromkeys(pending.values())))
-
-    # -- replies that are there ---------------------------------------------------------------
+            await self._jobs.submit(list(dict.fromkeys(pending.values())))
 
     async def _known(self, pending: dict[int, str]) -> AsyncIterator[Reply]:
         """Take every request that has a reply, or will not get one, out of ``pending``."""
-        for indices in _chunks(list(pending), GROUP):
+        for indices in chunks(list(pending), GROUP):
             known = await self._store.find([self._hashes[index] for index in indices])
             replies: list[Reply] = []
             changes: list[Change] = []
@@ -117,11 +87,11 @@ class BatchRun:
                 yield reply
 
     def _given_up(self, request: AnnotationRequest, prompt_hash: str) -> Reply | None:
-        if self._submitted.get(prompt_hash, 0) < SUBMISSIONS:
+        if self._jobs.submitted.get(prompt_hash, 0) < SUBMISSIONS:
             return None
         item = self._items.take(request, prompt_hash)
         item.tally.attempts = SUBMISSIONS
-        item.tally.note = self._why.get(prompt_hash, "the batch had no result for it")
+        item.tally.note = self._jobs.why.get(prompt_hash, "the batch had no result for it")
         prompt = item.prompt()
         return item.reply(Verdict(ReplyStatus.FAILED), prompt, prompt.messages, None)
 
@@ -135,7 +105,7 @@ class BatchRun:
             done=self._done,
             total=len(self._requests),
             in_flight=0,
-            retries=self._provider.retries,
+            retries=self._jobs.retries,
             invalid=self._invalid,
             spent_usd=balance.spent,
             reserved_usd=balance.reserved + balance.lost,
@@ -143,189 +113,3 @@ class BatchRun:
             per_minute=rate * 60,
             eta_seconds=None,
         )
-
-    # -- submitting ---------------------------------------------------------------------------
-
-    async def _submit(self, hashes: Sequence[str]) -> None:
-        """Send off a batch of as many of ``hashes`` as one batch and the budget allow.
-
-        Raises `BudgetReached` when the budget does not allow a single one.
-        """
-        asker, price = self._items.asker, self._items.price
-        paid = await self._store.find(hashes[:MOST_REQUESTS])
-        lines: list[bytes] = []
-        entries: list[BatchEntry] = []
-        changes: list[Change] = []
-        size = 0
-        for prompt_hash in hashes[:MOST_REQUESTS]:
-            request = self._by_hash[prompt_hash]
-            item = self._items.take(request, prompt_hash)
-            earlier = paid.get(prompt_hash)
-            if isinstance(earlier, PaidAnswer):
-                item.resume(earlier)
-            prompt = item.prompt()
-            body = asker.body(item.messages(prompt), prompt.labels)
-            usd = price.at_most(asker.count(body), asker.output_tokens)
-            charge = self._ledger.hold(usd)
-            if charge is None:
-                if not entries:
-                    raise self._ledger.stop(usd)
-                break
-            line = {
-                "custom_id": charge,
-                "method": "POST",
-                "url": "/v1/chat/completions",
-                "body": body,
-            }
-            lines.append(json.dumps(line).encode())
-            size += len(lines[-1]) + 1
-            changes.append(Reserved(charge, prompt_hash, request.item.item_id, request.round, usd))
-            entries.append(
-                BatchEntry(
-                    charge,
-                    prompt_hash,
-                    request.item.item_id,
-                    request.round,
-                    request.purpose,
-                    prompt.labels,
-                    prompt.shown,
-                )
-            )
-            self._submitted[prompt_hash] = self._submitted.get(prompt_hash, 0) + 1
-            if size > MOST_BYTES:
-                break
-        job = BatchJob(
-            batch_id=uuid.uuid4().hex,
-            annotator=self._name,
-            entries=tuple(entries),
-            created_at=time.time(),
-        )
-        # The reservations belong to the batch from here on, whatever happens to this process.
-        await self._ledger.writer.write(*changes, BatchSaved(job))
-        await self._ledger.hand_over([entry.charge_id for entry in entries])
-        try:
-            await self._send_off(job, b"\n".join(lines) + b"\n")
-        except Unclear:
-            raise  # it may be there: looked for by its mark when the job is taken up again
-        except ImflError:
-            await self._abandon(job)
-            raise
-
-    async def _send_off(self, job: BatchJob, content: bytes) -> None:
-        file_id = await self._provider.upload(content)
-        job = replace(job, input_file_id=file_id, status="uploaded")
-        await self._save(job)
-        batch = await self._provider.create(file_id, job.batch_id)
-        await self._save(replace(job, remote_id=batch.id, status=str(batch.status)))
-
-    async def _abandon(self, job: BatchJob) -> None:
-        voided = [Voided(entry.charge_id) for entry in job.entries]
-        done = replace(job, status="not submitted", finished=True)
-        await self._ledger.writer.write(*voided, BatchSaved(done))
-        await self._ledger.refresh()
-
-    # -- results ------------------------------------------------------------------------------
-
-    async def _finish(self, job: BatchJob) -> AsyncIterator[Progress | Notice]:
-        """Wait for a job and put its results on disk."""
-        if job.remote_id is None:
-            batch = await self._provider.find(job.batch_id)
-            if batch is None:
-                await self._abandon(job)
-                return
-            job = replace(job, remote_id=batch.id)
-        remote_id, wait = job.remote_id or "", self._poll or POLL_FIRST
-        while True:
-            batch = await self._provider.state(remote_id)
-            status = str(batch.status)
-            if status != job.status:
-                job = replace(job, status=status)
-                await self._save(job)
-            if status in ENDED:
-                break
-            counts = batch.request_counts
-            done = int(getattr(counts, "completed", 0) or 0) if counts else 0
-            yield Progress(
-                "annotate",
-                self._done,
-                len(self._requests),
-                detail=f"batch {status.replace('_', ' ')}: {done:,}/{len(job.entries):,} "
-                "at the provider",
-            )
-            await asyncio.sleep(wait)
-            wait = wait if self._poll else min(wait * 1.5, POLL_MOST)
-        missing = await self._collect(job, batch)
-        if missing:
-            yield Notice(
-                "warning",
-                f"The batch is {status}: {len(job.entries) - missing:,} of {len(job.entries):,} "
-                f"answers came and are kept, {missing:,} are asked again.",
-            )
-
-    async def _collect(self, job: BatchJob, batch: Any) -> int:
-        """Settle and commit what came, void what did not; return how many did not."""
-        results: dict[str, dict[str, Any]] = {}
-        for file_id in (batch.output_file_id, batch.error_file_id):
-            if file_id:
-                results.update(await self._provider.results(file_id))
-        missing = 0
-        for entries in _chunks(job.entries, GROUP):
-            known = await self._store.find([entry.prompt_hash for entry in entries])
-            changes: list[Change] = []
-            for entry in entries:
-                if isinstance(known.get(entry.prompt_hash), Reply):
-                    continue  # collected before the process died
-                answer, why = result_answer(results.get(entry.charge_id))
-                if answer is None:
-                    missing += 1
-                    self._why[entry.prompt_hash] = self._items.endpoint.redact(why)[:200]
-                    changes.append(Voided(entry.charge_id))
-                else:
-                    changes += self._take(entry, answer)
-            if changes:
-                await self._ledger.writer.write(*changes)
-        await self._save(replace(job, finished=True))
-        await self._ledger.refresh()
-        return missing
-
-    def _take(self, entry: BatchEntry, answer: Answer) -> list[Change]:
-        asker, price = self._items.asker, self._items.price
-        request = self._by_hash.get(entry.prompt_hash)
-        item: ItemInHand
-        if request is None:  # the pool has moved on since; the answer is kept all the same
-            bare = AnnotationRequest(Item(entry.item_id, "", ""), entry.round, entry.purpose)
-            item = self._items.take(bare, entry.prompt_hash)
-            prompt = Prompt((), tuple(entry.labels), asker.style, tuple(entry.shown))
-        else:
-            item = self._items.take(request, entry.prompt_hash)
-            prompt = item.prompt()
-        item.tally.attempts = 1
-        count = asker.count(asker.body(prompt.messages, prompt.labels))
-        if request is not None:
-            usage = item.usage(answer, count, asker.output_tokens)
-        else:
-            usage = answer.usage or item.usage(answer, count, asker.output_tokens)
-        usd = price.cost(usage.input, usage.cached, usage.output)
-        item.tally.add(usage, usd)
-        verdict = item.judge(answer, prompt)
-        settled = self._ledger.settled(
-            entry.charge_id,
-            usd,
-            input_tokens=usage.input,
-            cached_tokens=usage.cached,
-            output_tokens=usage.output,
-            answer=verdict.text,
-        )
-        if verdict.starved and asker.allow_more_output(asker.output_tokens):
-            return [settled]
-        reply = item.reply(verdict, prompt, prompt.messages, answer)
-        mine = replace(reply, item_id=entry.item_id, round=entry.round, purpose=entry.purpose)
-        return [settled, Committed(mine)]
-
-    async def _save(self, job: BatchJob) -> None:
-        await self._ledger.writer.write(BatchSaved(job))
-
-
-def _chunks(values: Sequence[T], size: int) -> Iterable[Sequence[T]]:
-    for start in range(0, len(values), size):
-        yield values[start : start + size]

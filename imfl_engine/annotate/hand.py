@@ -1,6 +1,6 @@
 """One item while it is being asked about: its prompt, its answers, what they amount to.
 
-Knows nothing of connections or money on disk; `item.ItemAsker` and `batch.BatchRun` do.
+Knows nothing of connections or money on disk; `item.ItemAsker` and `batch_jobs.BatchJobs` do.
 """
 
 from __future__ import annotations
