@@ -112,6 +112,9 @@ def changed_columns(before: Line, after: Line) -> tuple[int, int]:
     same = 0
     while same < min(len(old), len(new)) - shared and old[-1 - same] == new[-1 - same]:
         same += 1
+    # … and cropping a line leaves it to the character after it, which is repainted for its sake.
+    while same and any(not cells(char) for char, _, _ in new[len(new) - same - 1 :][:2]):
+        same -= 1
     end = width - cells("".join(char for char, _, _ in new[len(new) - same :]))
     return first, max(end, first + 1)
 
