@@ -244,11 +244,6 @@ def open_source(
     return Source(parts, columns or Columns(), test_fraction=test_fraction, seed=seed)
 
 
-def label_values(source: Source) -> Counter[str]:
-    """How often each label occurs in ``source``; see `Source.label_counts`."""
-    return source.label_counts()
-
-
 def _empty_lists(size: int) -> pa.Array:
     offsets = pa.repeat(pa.scalar(0, pa.int32()), size + 1)
     return pa.ListArray.from_arrays(offsets, pa.array([], pa.string())).cast(OPTIONS_TYPE)

@@ -105,11 +105,3 @@ def completed(con: Connection, *, kind: StepKind | None = None) -> list[Complete
         CompletedStep(round_, StepKind(kind_), seconds or 0.0, json.loads(details or "{}"))
         for round_, kind_, seconds, details in rows
     ]
-
-
-def completed_kinds(con: Connection, round: int) -> frozenset[StepKind]:
-    """Return which steps of a round are complete."""
-    rows = con.execute(
-        "SELECT DISTINCT kind FROM steps WHERE round = ? ORDER BY kind", [round]
-    ).fetchall()
-    return frozenset(StepKind(row[0]) for row in rows)

@@ -13,7 +13,7 @@ import pytest
 
 from imfl_engine.data.guess import Columns
 from imfl_engine.data.identity import content_hash, split_fraction
-from imfl_engine.data.reading import ITEM_SCHEMA, Source, label_values, open_source
+from imfl_engine.data.reading import ITEM_SCHEMA, Source, open_source
 
 ROWS: list[dict[str, Any]] = [
     {"id": "a", "text": "The first, with a comma", "label": "good", "stars": 5},
@@ -70,7 +70,7 @@ def test_every_format_delivers_the_same_items(tmp_path: Path, ending: str) -> No
 def test_a_source_can_be_read_again(tmp_path: Path, ending: str) -> None:
     source = open_source(write(tmp_path / f"data.{ending}"))
     assert rows_of(source) == rows_of(source)
-    assert label_values(source) == {"good": 2, "bad": 1}
+    assert source.label_counts() == {"good": 2, "bad": 1}
 
 
 def test_several_files_are_read_in_order(tmp_path: Path) -> None:
