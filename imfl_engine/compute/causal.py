@@ -24,7 +24,8 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 from imfl_engine.compute import encoder
 from imfl_engine.compute.checkpoints import CheckpointRecord, read_record
 from imfl_engine.compute.models import Trained, load_pretrained, load_tokenizer
-from imfl_engine.compute.optimise import Outcome, Parameters, Recipe, optimise
+from imfl_engine.compute.optimise import Outcome, optimise
+from imfl_engine.compute.recipe import Parameters, Recipe
 from imfl_engine.compute.tokens import encode
 from imfl_engine.compute.wire import IndexArray, TrainingJob
 from imfl_engine.errors import ModelError
@@ -99,6 +100,7 @@ def fit(job: Job, workshop: Workshop, spec: TrainingJob) -> tuple[Trained, Outco
         lengths=tokens.item_lengths,
         set_training=model.train,
         save_memory=lambda: checkpoint_gradients(model),
+        team=workshop.team,
     )
     return Trained(record, model.eval(), tokenizer), outcome
 

@@ -30,6 +30,8 @@ class Device:
     dtype: torch.dtype
     threads: int
     fallback: str = ""
+    processes: int = 1
+    """Processes that compute together, each on a device like this one."""
 
     @property
     def kind(self) -> str:
@@ -39,6 +41,10 @@ class Device:
     @property
     def name(self) -> str:
         """The device's name for a person."""
+        return self._name if self.processes == 1 else f"{self.processes} × {self._name}"
+
+    @property
+    def _name(self) -> str:
         if self.kind == "cuda":
             return str(torch.cuda.get_device_name(self.torch_device))
         if self.kind == "mps":

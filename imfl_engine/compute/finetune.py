@@ -21,7 +21,8 @@ from imfl_engine.compute.checkpoints import (
 from imfl_engine.compute.dropout import pool_dropout
 from imfl_engine.compute.frozen import FrozenLower
 from imfl_engine.compute.models import Trained, load_config
-from imfl_engine.compute.optimise import Outcome, Parameters, Recipe, optimise
+from imfl_engine.compute.optimise import Outcome, optimise
+from imfl_engine.compute.recipe import Parameters, Recipe
 from imfl_engine.compute.tokens import encode
 from imfl_engine.compute.wire import IndexArray, TrainingJob
 from imfl_engine.errors import ModelError
@@ -117,7 +118,7 @@ def fit_encoder(job: Job, workshop: Workshop, spec: TrainingJob) -> tuple[Traine
     )
     model, tokenizer = _model(workshop, spec, record)
     if workshop.device.kind == "cpu":
-        pool_dropout(model, spec.seed)
+        pool_dropout(model, workshop.team.seed(spec.seed))
     tokens = encode(tokenizer, spec.inputs, max_length=spec.max_length, task=spec.kind)
     job.check()
     rows = encoder.rows_by(model, tokens, workshop.device.torch_device)
@@ -146,6 +147,7 @@ def fit_encoder(job: Job, workshop: Workshop, spec: TrainingJob) -> tuple[Traine
         lengths=tokens.item_lengths,
         set_training=model.train,
         save_memory=lambda: checkpoint_gradients(model),
+        team=workshop.team,
     )
     return Trained(record, model.eval(), tokenizer), outcome
 

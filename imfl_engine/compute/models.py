@@ -21,6 +21,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokeni
 
 from imfl_engine.compute.checkpoints import CheckpointRecord, existing, replacing
 from imfl_engine.compute.devices import Device, choose
+from imfl_engine.compute.team import ALONE, Team
 from imfl_engine.errors import ModelError
 
 PACKAGED = {
@@ -49,6 +50,7 @@ class Workshop:
 
     device: Device
     work: Path
+    team: Team = ALONE
     _models: dict[str, tuple[Any, Any]] = field(default_factory=dict)
     _trained: dict[Path, tuple[object, Trained]] = field(default_factory=dict)
 
@@ -58,6 +60,12 @@ class Workshop:
         transformers.logging.set_verbosity_error()
         transformers.logging.disable_progress_bar()
         return cls(choose(device, threads), work)
+
+    def let_go(self) -> None:
+        """Keep nothing warm any longer, and give its memory back."""
+        self._models.clear()
+        self._trained.clear()
+        self.device.release()
 
     def encoder(self, name: str) -> tuple[Any, Any]:
         """The base encoder ``name`` on the device, not to be changed, and its tokenizer."""

@@ -1,15 +1,15 @@
 """The training loop every neural target shares.
 
-Covers: soft targets and per-example weights, length-sorted batches, gradient accumulation when the
-memory is short, warm-up and linear decay, keeping the best epoch by a validation share, progress
-with an ETA by cost, cancellation between steps. Does not know what the model is: it is given a
-function from rows to logits.
+Covers: soft targets and per-example weights, length-sorted batches, keeping the best epoch by a
+validation share, progress with an ETA by cost, cancellation between steps; the step itself is in
+`stepper`. Does not know what the model is: it is given a function from rows to logits. A team of
+processes runs it in step, each with the same plan and its share of every batch.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,9 @@ import torch
 
 from imfl_engine.compute.batches import padded_tokens, token_batches, training_batches
 from imfl_engine.compute.job import EtaEstimate
-from imfl_engine.compute.memory import is_out_of_memory, out_of_memory
+from imfl_engine.compute.recipe import Parameters, Recipe
+from imfl_engine.compute.stepper import Stepper
+from imfl_engine.compute.team import ALONE, Team
 from imfl_engine.compute.wire import IndexArray
 from imfl_engine.events import Notice, TrainingProgress, ValidationMeasured
 
@@ -33,43 +35,6 @@ Logits = Callable[[IndexArray], torch.Tensor]
 EVALUATION_TOKENS = 4096
 EVALUATION_COST = 1 / 3
 """A forward pass costs about a third of a training step."""
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """How a target is trained unless the job says otherwise."""
-
-    epochs: int
-    learning_rate: float
-    head_learning_rate: float
-    batch_size: int
-    minimum_steps: int = 0
-    """Small sets are gone through more often, until there are this many steps."""
-    maximum_epochs: int = 20
-    """… but no more often than this."""
-    warmup: float = 0.1
-    weight_decay: float = 0.01
-    gradient_norm: float = 1.0
-    patience: int = 3
-    """Epochs without a better validation loss after which training stops."""
-
-    def epochs_for(self, rows: int, batch_size: int) -> int:
-        """Epochs over ``rows`` examples."""
-        per_epoch = max(1, round(rows / batch_size))
-        wanted = -(-self.minimum_steps // per_epoch)
-        return max(self.epochs, min(self.maximum_epochs, wanted))
-
-
-@dataclass(frozen=True, slots=True)
-class Parameters:
-    """What is trained: ``head`` is new and learns faster than ``body``."""
-
-    body: Sequence[torch.nn.Parameter]
-    head: Sequence[torch.nn.Parameter]
-
-    def all(self) -> list[torch.nn.Parameter]:
-        """Both, body first."""
-        return [*self.body, *self.head]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +56,16 @@ def optimise(
     lengths: IndexArray,
     set_training: Callable[[bool], Any],
     save_memory: Callable[[], bool] = lambda: False,
+    team: Team = ALONE,
 ) -> Outcome:
     """Train in place and return what was done.
 
     ``lengths`` (n,) are tokens per example. ``save_memory`` is called when even one example does
-    not fit and says whether it could do anything (gradient checkpointing).
+    not fit and says whether it could do anything (gradient checkpointing). In a ``team`` every
+    process has to call this with the same rows and the same parameters.
     """
+    if team.rank:  # what was drawn so far, the head, is the same everywhere; dropout is not
+        torch.manual_seed(team.seed(spec.seed))
     training_rows = np.flatnonzero(~np.asarray(spec.validation, dtype=bool))
     validation_rows = np.flatnonzero(np.asarray(spec.validation, dtype=bool))
     if not len(training_rows):
@@ -109,7 +78,7 @@ def optimise(
         for _ in range(epochs)
     ]
     loss = WeightedLoss(spec, device)
-    stepper = Stepper(device, spec, recipe, parameters, sum(map(len, plan)), size)
+    stepper = Stepper(device, spec, recipe, parameters, sum(map(len, plan)), size, team)
     checks = [
         validation_rows[batch]
         for batch in token_batches(lengths[validation_rows], EVALUATION_TOKENS)
@@ -129,7 +98,7 @@ def optimise(
         if checks:
             set_training(False)
             report.pause()
-            measured = evaluate(job, device, loss, logits, checks)
+            measured = evaluate(job, device, loss, logits, checks, team)
             report.resume()
             eta.advance(check_cost)
             job.emit(ValidationMeasured(report.steps, *measured))
@@ -167,80 +136,6 @@ class WeightedLoss:
 
     def _index(self, rows: IndexArray) -> torch.Tensor:
         return torch.from_numpy(rows).to(self._device, non_blocking=True)
-
-
-class Stepper:
-    """AdamW with warm-up and linear decay; a batch that does not fit is accumulated in parts."""
-
-    def __init__(
-        self,
-        device: Device,
-        spec: TrainingJob,
-        recipe: Recipe,
-        parameters: Parameters,
-        total: int,
-        batch_size: int,
-    ) -> None:
-        body_rate = spec.learning_rate or recipe.learning_rate
-        head_rate = recipe.head_learning_rate * body_rate / recipe.learning_rate
-        groups = [
-            {"params": list(params), "lr": rate, "weight_decay": decay}
-            for params, rate, decay in (
-                (_matrices(parameters.body), body_rate, recipe.weight_decay),
-                (_vectors(parameters.body), body_rate, 0.0),
-                (_matrices(parameters.head), head_rate, recipe.weight_decay),
-                (_vectors(parameters.head), head_rate, 0.0),
-            )
-            if params
-        ]
-        fused = device.kind in ("cpu", "cuda")
-        self.total = total
-        self._device = device
-        self._parameters = parameters.all()
-        self._optimiser = torch.optim.AdamW(groups, fused=fused, foreach=None if fused else True)
-        warmup = max(1, round(recipe.warmup * total))
-        self._schedule = torch.optim.lr_scheduler.LambdaLR(
-            self._optimiser,
-            lambda step: min((step + 1) / warmup, (total - step) / max(1, total - warmup)),
-        )
-        self._norm = recipe.gradient_norm
-        self._part = batch_size
-
-    def step(
-        self,
-        rows: IndexArray,
-        loss: Callable[[IndexArray], torch.Tensor],
-        save_memory: Callable[[], bool],
-    ) -> torch.Tensor:
-        """One optimiser step on ``rows``; returns their mean loss, still on the device."""
-        while True:
-            try:
-                total = self._accumulate(rows, loss)
-                break
-            except (MemoryError, RuntimeError) as error:
-                if not is_out_of_memory(error):
-                    raise
-                if self._part == 1 and not save_memory():
-                    raise out_of_memory(self._device) from error
-            self._optimiser.zero_grad(set_to_none=True)
-            self._device.release()
-            self._part = max(1, self._part // 2)
-        torch.nn.utils.clip_grad_norm_(self._parameters, self._norm)
-        self._optimiser.step()
-        self._schedule.step()
-        self._optimiser.zero_grad(set_to_none=True)
-        return total
-
-    def _accumulate(
-        self, rows: IndexArray, loss: Callable[[IndexArray], torch.Tensor]
-    ) -> torch.Tensor:
-        total = torch.zeros((), device=self._device.torch_device)
-        for start in range(0, len(rows), self._part):
-            with self._device.autocast():
-                part = loss(rows[start : start + self._part]) / len(rows)
-            part.backward()
-            total += part.detach()
-        return total
 
 
 class Report:
@@ -317,25 +212,26 @@ class Best:
 
 
 def evaluate(
-    job: Job, device: Device, loss: WeightedLoss, logits: Logits, batches: Iterable[IndexArray]
+    job: Job,
+    device: Device,
+    loss: WeightedLoss,
+    logits: Logits,
+    batches: Iterable[IndexArray],
+    team: Team = ALONE,
 ) -> tuple[float, float]:
-    """Mean cross-entropy and accuracy over ``batches``."""
+    """Mean cross-entropy and accuracy over ``batches``, the same in every process of a team."""
     total = hits = 0.0
     count = 0
     with torch.inference_mode(), device.autocast():
-        for rows in batches:
+        for batch in batches:
             job.check()
-            scores = logits(rows)
-            total += float(loss.cross_entropy(rows, scores).sum())
-            hits += float(loss.hits(rows, scores))
-            count += len(rows)
+            count += len(batch)
+            rows = team.share(batch)
+            if len(rows):
+                scores = logits(rows)
+                total += float(loss.cross_entropy(rows, scores).sum())
+                hits += float(loss.hits(rows, scores))
+    if team.size > 1:
+        sums = torch.tensor([total, hits], dtype=torch.float64, device=device.torch_device)
+        total, hits = team.sum(sums).tolist()
     return total / max(1, count), hits / max(1, count)
-
-
-def _matrices(parameters: Iterable[torch.nn.Parameter]) -> list[torch.nn.Parameter]:
-    return [parameter for parameter in parameters if parameter.ndim > 1]
-
-
-def _vectors(parameters: Iterable[torch.nn.Parameter]) -> list[torch.nn.Parameter]:
-    """Biases and norms, which are not decayed."""
-    return [parameter for parameter in parameters if parameter.ndim <= 1]
