@@ -168,6 +168,8 @@ class Training(_Model):
     validation_share: Annotated[float, Field(ge=0.0, le=0.5)] = 0.0
     """Share of the human labels, never the control slice, held out for early stopping."""
     device: str = "auto"
+    processes: Positive = 1
+    """Processes that fine-tune together under `accelerate launch`, each on a GPU of its own."""
     ray: Annotated[str, Field(min_length=1)] | None = None
     """Address of a Ray cluster that embeds and predicts; *local* starts one on this machine."""
 

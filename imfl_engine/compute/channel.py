@@ -20,7 +20,7 @@ from typing import Any
 
 from imfl_engine import errors
 from imfl_engine.compute.process import ChildProcess
-from imfl_engine.compute.wire import pack, unpack_event
+from imfl_engine.compute.wire import pack, unpack_error, unpack_event
 from imfl_engine.errors import ComputeCrashed, ComputeError, StorageError
 
 CANCEL_SECONDS = 1.2
@@ -197,7 +197,7 @@ class Channel:
             elif kind in ("done", "cancelled"):
                 job.end(None)
             elif kind == "failed":
-                job.end(_error(message))
+                job.end(unpack_error(message))
             else:
                 self._deliver(job, message)
         if self._child is child:
@@ -238,14 +238,6 @@ class Channel:
         tail = child.log_tail() if child is not None else ""
         said = f" It last said: {tail}" if tail else ""
         return f"Try again; the details are in {self._log}.{said}"
-
-
-def _error(message: dict[str, Any]) -> errors.ImflError:
-    """The error a child's ``failed`` message describes."""
-    kind = getattr(errors, str(message.get("kind")), ComputeError)
-    if not (isinstance(kind, type) and issubclass(kind, errors.ImflError)):
-        kind = ComputeError
-    return kind(message["message"], message.get("hint", ""))
 
 
 def _remove_stale_folders(jobs: Path) -> None:

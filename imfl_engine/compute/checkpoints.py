@@ -78,6 +78,12 @@ def existing(folder: Path) -> Path:
     return folder
 
 
+def clear_unfinished(folder: Path) -> None:
+    """Remove what a process that was killed in `replacing` has left, and bring back what it moved."""
+    shutil.rmtree(folder.parent / f".{folder.name}.new", ignore_errors=True)
+    existing(folder)
+
+
 def write_record(folder: Path, record: CheckpointRecord) -> None:
     """Write ``record`` into a checkpoint's folder."""
     text = json.dumps({"format": FORMAT, **asdict(record)}, ensure_ascii=False, indent=1)

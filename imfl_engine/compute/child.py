@@ -202,7 +202,7 @@ def be_nice() -> None:
     only inside its group, so the group is made nice as well.
     """
     with contextlib.suppress(OSError):
-        os.nice(NICENESS)
+        os.nice(max(0, NICENESS - os.nice(0)))
     with contextlib.suppress(OSError):
         Path("/proc/self/autogroup").write_text(str(NICENESS))
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from imfl_engine.compute import causal, encoder, probe
+from imfl_engine.compute import causal, encoder, launch, probe
 from imfl_engine.compute.checkpoints import (
     Architecture,
     CheckpointRecord,
@@ -56,10 +56,20 @@ def train(job: Job, workshop: Workshop, *, training: dict[str, Any]) -> None:
     spec = TrainingJob(**{**training, "labels": tuple(training["labels"])})
     check_job(spec)
     started = time.perf_counter()
-    torch.manual_seed(spec.seed)
     architecture = architecture_of(spec.target)
     if workshop.device.fallback:
         job.emit(Notice("warning", workshop.device.fallback))
+    if spec.processes > 1 and architecture != "probe" and workshop.team.size == 1:
+        ready = launch.train(job, workshop, spec)
+    else:
+        ready = fit(job, workshop, spec, architecture)
+    job.emit(replace(ready, seconds=time.perf_counter() - started))
+
+
+def fit(job: Job, workshop: Workshop, spec: TrainingJob, architecture: Architecture) -> ModelReady:
+    """Fine-tune in this process, alone or as one of a team, whose rank 0 writes the checkpoint."""
+    started = time.perf_counter()
+    torch.manual_seed(spec.seed)
     if architecture == "probe":
         trained, outcome = probe.fit(job, workshop, spec)
     elif architecture == "causal":
@@ -68,18 +78,17 @@ def train(job: Job, workshop: Workshop, *, training: dict[str, Any]) -> None:
         trained, outcome = fit_encoder(job, workshop, spec)
     job.check()
     job.emit(Progress("train", outcome.steps, outcome.steps, "steps", 0.0, "writing the model"))
-    with replacing(spec.folder) as folder:
-        SAVERS[architecture](trained.model, trained.tokenizer, trained.record, folder)
-        write_record(folder, trained.record)
-        job.check()
-    workshop.remember(spec.folder, trained)
-    job.emit(
-        ModelReady(
-            folder=spec.folder,
-            seconds=time.perf_counter() - started,
-            device=workshop.device.name,
-            samples_per_second=outcome.samples_per_second,
-        )
+    if workshop.team.rank == 0:
+        with replacing(spec.folder) as folder:
+            SAVERS[architecture](trained.model, trained.tokenizer, trained.record, folder)
+            write_record(folder, trained.record)
+            job.check()
+        workshop.remember(spec.folder, trained)
+    return ModelReady(
+        folder=spec.folder,
+        seconds=time.perf_counter() - started,
+        device=workshop.device.name,
+        samples_per_second=outcome.samples_per_second,
     )
 
 

@@ -15,10 +15,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-START = "import sys; sys.path.append({root!r}); from imfl_engine.compute.child import main; main()"
-"""What the child runs. The folder the application was started in is kept off its path (``-P``): a
-file of the person's that is called like a module must not be imported. Our own package comes last
-on the path, for where it is not installed."""
+START = (
+    "import sys; sys.path.append({root!r}); from imfl_engine.compute.{module} import main; main()"
+)
+"""What a process runs; this one's ``module`` is *child*. The folder the application was started in
+is kept off its path (``-P``): a file of the person's that is called like a module must not be
+imported. Our own package comes last on the path, for where it is not installed."""
 
 PACKAGE_ROOT = str(Path(__file__).resolve().parents[2])
 LINE_LIMIT = 2**24
@@ -41,7 +43,7 @@ class ChildProcess:
         """Start the process and return at once; it imports torch while the caller goes on."""
         with await asyncio.to_thread(_open_log, log) as stderr:
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-P", "-c", START.format(root=PACKAGE_ROOT)),
+                *(sys.executable, "-P", "-c", START.format(root=PACKAGE_ROOT, module="child")),
                 *("--device", device, "--threads", str(threads), "--work", str(work)),
                 *(("--ray", ray) if ray else ()),
                 stdin=asyncio.subprocess.PIPE,

@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from imfl_engine import errors
+from imfl_engine.errors import ComputeError, ImflError
 from imfl_engine.events import ModelReady, Notice, Progress, TrainingProgress, ValidationMeasured
 from imfl_engine.types import TaskKind
 
@@ -67,6 +69,8 @@ class TrainingJob:
     """Whether the word embeddings keep their base values: most of a small encoder's parameters."""
     frozen_layers: int = 0
     """How many of the lowest layers are not trained (mean-pooling BERTs only)."""
+    processes: int = 1
+    """Processes that fine-tune together under `accelerate launch`; the *probe* needs one only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +205,14 @@ def pack_event(event: Any, folder: Path) -> dict[str, Any]:
 def unpack_event(message: dict[str, Any], folder: Path) -> Any:
     """Build the event that ``message`` describes."""
     return EVENTS[message["event"]](**unpack(message["values"], folder, remove=True))
+
+
+def unpack_error(message: dict[str, Any]) -> ImflError:
+    """Build the error that a ``failed`` message describes."""
+    kind = getattr(errors, str(message.get("kind")), ComputeError)
+    if not (isinstance(kind, type) and issubclass(kind, ImflError)):
+        kind = ComputeError
+    return kind(message["message"], message.get("hint", ""))
 
 
 def _write_rows(rows: Sequence[Any], folder: Path) -> dict[str, str]:

