@@ -169,6 +169,26 @@ async def test_a_cancelled_team_is_gone_within_two_seconds_and_the_child_stays(
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.parametrize("count", [1, 3])
+async def test_a_team_is_gone_as_soon_when_it_is_cancelled_while_it_starts(
+    compute: Compute, tmp_path: Path, llama: str, count: int
+) -> None:
+    """``count`` processes have been started: the launcher alone, or all of them."""
+    job = make_job(tmp_path / "model", TEXTS, target=llama, processes=2)
+    await compute.describe()
+    assert compute.pid is not None
+    child = psutil.Process(compute.pid)
+    task = asyncio.create_task(collect(compute.train(job)))
+    while len(team := child.children(recursive=True)) < count:
+        await asyncio.sleep(0.01)
+    started = time.monotonic()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert not left(team, 2 - (time.monotonic() - started))
+    assert not child.children()
+
+
 async def test_a_stopped_process_is_ended_as_well(
     compute: Compute, tmp_path: Path, llama: str
 ) -> None:
