@@ -68,8 +68,12 @@ class Annotation:
 
 @dataclass(frozen=True, slots=True)
 class TrainingRun:
-    """The latest training: ``losses`` are (step, loss), ``validation`` (step, loss, accuracy)."""
+    """The latest training: ``losses`` are (step, loss), ``validation`` (step, loss, accuracy).
 
+    ``before`` is how far what comes before the training is (the second opinion).
+    """
+
+    before: Progress | None = None
     last: TrainingProgress | None = None
     losses: tuple[tuple[int, float], ...] = ()
     validation: tuple[tuple[int, float, float], ...] = ()
@@ -138,6 +142,8 @@ def fold(jobs: Jobs, name: str, event: Event) -> Jobs:
         jobs = _step_finished(jobs, event.step)
     elif isinstance(event, Progress):
         job = replace(job, progress=event)
+        if event.job == "train" and jobs.training and jobs.training.last is None:
+            jobs = replace(jobs, training=replace(jobs.training, before=event))
     elif isinstance(event, Annotated):
         replies = jobs.annotation.replies if jobs.annotation else ()
         kept = (*replies, event.reply)[-KEPT_REPLIES:]
@@ -201,6 +207,10 @@ def _describe_rounds(jobs: Jobs, job: Job) -> str:
         share = 100 * event.step // max(event.total, 1)
         eta = f" {duration(event.eta_seconds)}" if event.eta_seconds is not None else ""
         return f"training {share} %{eta}"
+    if kind is StepKind.TRAIN and jobs.training and (before := jobs.training.before):
+        share = 100 * before.done // max(before.total, 1)
+        eta = f" {duration(before.eta_seconds)}" if before.eta_seconds is not None else ""
+        return f"{before.detail or 'training'} {share} %{eta}"
     words = STEP_WORDS[kind] if kind else "starting"
     return _describe_progress(job.progress, words) if job.progress else words
 

@@ -23,6 +23,8 @@ from imfl_engine.loop.evidence import Gathered
 from imfl_engine.loop.fine_tune import fine_tune, without_measured_items
 from imfl_engine.settings import Settings
 
+DETAIL = "second opinion"
+"""What its progress is called."""
 FEWEST = 40
 """Below so many labels half of them teach a model nothing that the head does not know."""
 
@@ -91,10 +93,10 @@ async def second_opinion(
 
 
 def _within(event: TrainingProgress, number: int, halves: int) -> Progress:
-    """A half's progress; what follows (as long again as all halves) is in the time left."""
+    """A half's progress among all; what follows (as long again as all halves) is in the time left."""
     eta = event.eta_seconds
     if eta is not None and event.step < event.total:
         of_one = eta * event.total / (event.total - event.step)
         eta += of_one * (2 * halves - number)
-    detail = f"second opinion, half {number} of {halves}"
-    return Progress("train", event.step, event.total, "steps", eta, detail)
+    done = (number - 1) * event.total + event.step
+    return Progress("train", done, halves * event.total, "steps", eta, DETAIL)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from imfl_engine.events import Progress
 from imfl_engine.types import StepKind
 from imfl_engine.views import Status
 from imfl_tui.jobs import Jobs, TrainingRun
@@ -25,10 +26,12 @@ def waiting_words(status: Status, jobs: Jobs) -> str:
 
 def figure_lines(run: TrainingRun, width: int) -> list[Line]:
     """Steps, speed, device, validation."""
+    name, figures = 9, 15
     if run.last is None:
+        if run.running and run.before is not None:
+            return _lines_before(run.before, width - name - figures - 2)
         return [line(("▸ ", "accent"), "starting" if run.running else "ended")]
     last = run.last
-    name, figures = 9, 15
     room = max(width - name - figures - 2, 6)
     steps = f"{thousands(last.step)} / {thousands(last.total)}"
     state = ("running", "accent") if run.running else ("ended", "dim")
@@ -65,4 +68,30 @@ def figure_lines(run: TrainingRun, width: int) -> list[Line]:
         ),
         spans,
         words,
+    ]
+
+
+def _lines_before(before: Progress, room: int) -> list[Line]:
+    """What comes before the training, and why."""
+    steps = f"{thousands(before.done)} / {thousands(before.total)}"
+    left = "" if before.eta_seconds is None else f"{duration(before.eta_seconds)} left"
+    return [
+        line(
+            (pad("steps", 9), "dim"),
+            (pad(steps, 15, "right"), "strong"),
+            "  ",
+            *bar(before.done / max(before.total, 1), max(room, 6), "accent"),
+        ),
+        line(
+            (one_line(before.detail or "preparing", 30), "accent"),
+            (" · ", "dim") if left else "",
+            left,
+            (", the training included", "dim") if left else "",
+        ),
+        line(
+            (
+                "Two models judge the LLM's labels, each in the half it was not taught.",
+                "dim",
+            )
+        ),
     ]

@@ -18,6 +18,7 @@ from fake_project import (
     FakeProject,
     annotation_script,
     embedding_script,
+    opinion_script,
     training_script,
 )
 
@@ -97,6 +98,21 @@ async def test_screens_look_as_they_did(state: str, tmp_path: Path):
         text = drawn(app)
         assert not any(ord(c) < 32 or 0x7F <= ord(c) < 0xA0 for c in text.replace("\n", ""))
         assert "\u202e" not in text
+
+
+async def test_the_second_opinion_looks_as_it_did(tmp_path: Path):
+    project = FakeProject()
+    project.script, project.hold = opinion_script(), True
+    app = ImflApp(
+        project.path, project, preferences_file=tmp_path / "settings.toml", start_jobs=False
+    )
+    async with app.run_test(size=SIZES[0]) as pilot:
+        app.start_rounds()
+        await app.action_go("train")
+        for size in SIZES:
+            await pilot.resize_terminal(*size)
+            await pilot.pause()
+            await compare(f"train-opinion-{size[0]}x{size[1]}", app)
 
 
 async def test_the_set_up_looks_as_it_did(tmp_path: Path):
