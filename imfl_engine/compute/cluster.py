@@ -8,6 +8,7 @@ installed on every machine of the cluster.
 
 from __future__ import annotations
 
+import shutil
 import socket
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -80,6 +81,8 @@ class Worker:
             digest.update(name.encode() + b"\0" + content)
         folder = self._folder / digest.hexdigest()[:16]
         if not folder.exists():
+            for before in self._folder.iterdir():  # of models that are not asked any more
+                shutil.rmtree(before, ignore_errors=True)
             for name, content in files.items():
                 path = folder / name
                 path.parent.mkdir(parents=True, exist_ok=True)

@@ -63,16 +63,23 @@ def train(job: Job, workshop: Workshop, spec: TrainingJob) -> ModelReady:
     }
     words = [word for option in options.items() for word in option]
     processes = Processes(command(spec.processes, threads, folder, words))
+    members = 0
     try:
         for message in processes.messages(job):
             if message["event"] == "failed":
                 raise unpack_error(message)
             if message["event"] == "member":
+                members += 1
                 continue
             event = unpack_event(message, folder)
             if isinstance(event, ModelReady):
                 return event
             job.emit(event)
+        if members < spec.processes:
+            raise ComputeError(
+                "accelerate launch could not start the processes.",
+                "The log has the details; set training.processes to 1 to go on without it.",
+            )
         raise process_lost()
     finally:
         processes.end()

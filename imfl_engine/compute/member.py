@@ -1,7 +1,7 @@
 """One process of a team that fine-tunes, started by `accelerate launch` for `launch`.
 
 Does what the compute process would do, by the same code. Every process reads the job from a file;
-rank 0 reports on fd 1, and any other only what went wrong. All of them end at the end of the
+rank 0 reports on fd 1, any other says only who it is and what went wrong. All of them end at the end of the
 standard input that they share, so none outlives the compute process.
 """
 

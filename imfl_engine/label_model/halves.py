@@ -3,8 +3,9 @@
 The head of the label model sees frozen vectors only. A fine-tuned model knows more, yet says back
 what it was taught; so each half of the items is scored by a model that learned from the other half
 (cross-fitting, as Northcutt et al. 2021 do to find label errors). To keep the score of a human label
-honest, the targets of the other half are made without the human labels of this one: otherwise they
-would reach it through the posteriors of its neighbours.
+honest, the targets of the other half are made without the human labels of this one, which would
+reach it through the posteriors of its neighbours, and without what earlier models said, which were
+trained on them. What is left is that the LLM may have been shown them as examples.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ def halves(evidence: Evidence, *, classes: int, seed: int) -> Iterator[Half]:
             evidence,
             human=np.where(held, -1, evidence.human),
             confirmed=evidence.confirmed_mask & ~held,
+            model_probabilities=None,
         )
         built = training_set("label-model", hidden, None, classes, seed)
         yield Half(subset(built, ~np.isin(built.ids, evidence.ids[held])), np.flatnonzero(held))

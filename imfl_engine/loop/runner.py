@@ -10,7 +10,7 @@ from contextlib import aclosing
 from imfl_engine.events import Event, Notice, StepFinished, StepStarted
 from imfl_engine.loop import annotation, evaluation, labelling, sampling, training
 from imfl_engine.loop.context import LoopContext
-from imfl_engine.loop.steps import LoopState, RoundSizes, next_step, sizes_of_round
+from imfl_engine.loop.steps import LoopState, RoundSizes, is_last, next_step, sizes_of_round
 from imfl_engine.query import plan_rounds
 from imfl_engine.store import items, labels, replies, rounds, selections
 from imfl_engine.types import Step, StepKind
@@ -206,7 +206,7 @@ class Loop:
             case StepKind.ANNOTATE:
                 events = self._annotate(round_)
             case StepKind.TRAIN:
-                events = self._train(round_)
+                events = self._train(round_, last=is_last(state))
             case StepKind.EVALUATE:
                 events = evaluation.evaluate(context, round_)
             case StepKind.FINISHED:
@@ -223,7 +223,7 @@ class Loop:
     async def _score(self, round: int) -> AsyncGenerator[Event, None]:
         lost = await self.context.lost_model()
         if lost is not None:
-            async with aclosing(self._train(lost)) as events:
+            async with aclosing(self._train(lost, last=False)) as events:
                 async for event in events:
                     yield event
         async with aclosing(sampling.score(self.context, round)) as events:
@@ -244,7 +244,7 @@ class Loop:
             lambda con: rounds.complete(con, round, StepKind.ANNOTATE, seconds, details)
         )
 
-    async def _train(self, round: int) -> AsyncGenerator[Event, None]:
+    async def _train(self, round: int, *, last: bool) -> AsyncGenerator[Event, None]:
         if await self.context.lost_model() == round:
             yield Notice(
                 "warning",
@@ -253,9 +253,7 @@ class Loop:
             )
         async for event in self.context.embed(await self._labelled_ids()):
             yield event
-        async with aclosing(
-            training.train(self.context, round, last_round=len(self.plan()))
-        ) as events:
+        async with aclosing(training.train(self.context, round, last=last)) as events:
             async for event in events:
                 yield event
 

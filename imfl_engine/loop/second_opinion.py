@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +19,14 @@ from numpy.typing import NDArray
 from imfl_engine import label_model
 from imfl_engine.compute.collect import Collected
 from imfl_engine.compute.wire import ProbabilityChunk
-from imfl_engine.events import Event, Notice, Progress, TrainingProgress
+from imfl_engine.events import Event, Progress, TrainingProgress
 from imfl_engine.loop.context import LoopContext, model_input
 from imfl_engine.loop.evidence import Gathered
-from imfl_engine.loop.fine_tune import fine_tune, without_measured_items
+from imfl_engine.loop.fine_tune import fine_tune
+from imfl_engine.loop.holding_out import without_measured_items
 from imfl_engine.settings import Settings
 
+FOLDER = "half-of-round-"
 DETAIL = "second opinion"
 """What its progress is called."""
 FEWEST = 40
@@ -30,14 +34,14 @@ FEWEST = 40
 
 
 @dataclass(frozen=True, slots=True)
-class Opinion:
-    """What the halves say of each other: ``probabilities`` (n, C), rows as in the evidence."""
+class HeldOut:
+    """What each half's model says of the other: ``probabilities`` (n, C), rows as in the evidence."""
 
     probabilities: NDArray[np.float64]
 
 
-def is_wanted(settings: Settings, gathered: Gathered, round: int, last_round: int) -> bool:
-    """Whether a round's label model gets a second opinion.
+def is_wanted(settings: Settings, gathered: Gathered, *, last: bool) -> bool:
+    """Whether a training's label model gets a second opinion; ``last``: no round follows it.
 
     A *probe* would say what the label model's own head says, and a loss that does not use the
     posteriors has no use for it.
@@ -47,8 +51,7 @@ def is_wanted(settings: Settings, gathered: Gathered, round: int, last_round: in
         training.target != "probe"
         and training.loss == "label-model"
         and training.mode == "retrain"
-        and (training.second_opinion == "always" or round >= last_round)
-        and training.second_opinion != "never"
+        and (training.second_opinion == "always" or (training.second_opinion == "last" and last))
         and evidence.size >= FEWEST
         and bool((evidence.llm >= 0).any())
     )
@@ -56,26 +59,26 @@ def is_wanted(settings: Settings, gathered: Gathered, round: int, last_round: in
 
 async def second_opinion(
     context: LoopContext, gathered: Gathered, round: int
-) -> AsyncGenerator[Event | Opinion, None]:
-    """Train and ask both halves; the last event is the `Opinion`."""
+) -> AsyncGenerator[Event | HeldOut, None]:
+    """Train and ask both halves; the last event is the `HeldOut`, if both had something to learn."""
     evidence, classes = gathered.evidence, gathered.classes
-    said = np.full((evidence.size, len(classes)), np.nan)
+    said = np.zeros((evidence.size, len(classes)))
+    started = time.monotonic()
     both = await asyncio.to_thread(
         lambda: list(label_model.halves(evidence, classes=len(classes), seed=context.settings.seed))
     )
-    folder = context.model_folder(round).with_name(f"half-of-round-{round}")
+    learning = [await without_measured_items(context, half.learn) for half in both]
+    if not all(len(learn.ids) for learn in learning):
+        return
+    folder = context.files / f"{FOLDER}{round}"
     try:
-        for number, half in enumerate(both, start=1):
-            learn = await without_measured_items(context, half.learn)
-            if not len(learn.ids):
-                continue
-            events = fine_tune(context, folder, learn, classes)
-            async with aclosing(events):
+        for number, (half, learn) in enumerate(zip(both, learning, strict=True)):
+            async with aclosing(fine_tune(context, folder, learn, classes)) as events:
                 async for event in events:
                     if isinstance(event, TrainingProgress):
-                        yield _within(event, number, len(both))
-                    elif isinstance(event, Notice):
-                        yield event
+                        done, total = number * event.total + event.step, len(both) * event.total
+                        eta = (time.monotonic() - started) * (total - done) / max(done, 1)
+                        yield Progress("train", done, total, "steps", eta, DETAIL)
             held = [int(item_id) for item_id in evidence.ids[half.held]]
             found = await context.items_of(held)
             collected = Collected(len(held))
@@ -85,18 +88,14 @@ async def second_opinion(
                     if isinstance(answer, ProbabilityChunk):
                         collected.put(answer)
             if collected.matrix is not None:
-                said[half.held] = 0.0  # these may have fewer options than the most
                 said[half.held, : collected.matrix.shape[1]] = collected.matrix
     finally:
-        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
-    yield Opinion(said)
+        await asyncio.to_thread(remove_halves, context.files)
+    yield HeldOut(said)
 
 
-def _within(event: TrainingProgress, number: int, halves: int) -> Progress:
-    """A half's progress among all; what follows (as long again as all halves) is in the time left."""
-    eta = event.eta_seconds
-    if eta is not None and event.step < event.total:
-        of_one = eta * event.total / (event.total - event.step)
-        eta += of_one * (2 * halves - number)
-    done = (number - 1) * event.total + event.step
-    return Progress("train", done, halves * event.total, "steps", eta, DETAIL)
+def remove_halves(files: Path) -> None:
+    """Remove the models of halves, also what a kill has left of them."""
+    for pattern in (f"{FOLDER}*", f".{FOLDER}*"):
+        for folder in files.glob(pattern):
+            shutil.rmtree(folder, ignore_errors=True)

@@ -6,7 +6,7 @@ function gives the step that was cut short.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from imfl_engine.types import Step, StepKind
 
@@ -67,6 +67,12 @@ def next_step(state: LoopState) -> Step:
         done, total = (state.llm_closed, state.llm) if kind is StepKind.ANNOTATE else (0, 0)
         return Step(kind, state.round, done, total)
     return _begin(state, max(state.round + 1, state.next_round))
+
+
+def is_last(state: LoopState) -> bool:
+    """Whether nothing follows the round under way, as far as is known now."""
+    over = replace(state, completed=frozenset(StepKind), outdated=False)
+    return next_step(over).kind is StepKind.FINISHED
 
 
 def _begin(state: LoopState, round: int) -> Step:

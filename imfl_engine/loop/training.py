@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from pathlib import Path
@@ -15,23 +16,27 @@ from imfl_engine.events import Event, ModelReady, Notice
 from imfl_engine.label_model import LabelModel, TrainingSet
 from imfl_engine.loop.context import LoopContext
 from imfl_engine.loop.evidence import Gathered, gather
-from imfl_engine.loop.fine_tune import fine_tune, validation_share, without_measured_items
-from imfl_engine.loop.second_opinion import Opinion, is_wanted, second_opinion
+from imfl_engine.loop.fine_tune import fine_tune
+from imfl_engine.loop.holding_out import validation_rows, without_measured_items
+from imfl_engine.loop.second_opinion import HeldOut, is_wanted, remove_halves, second_opinion
 from imfl_engine.store import rounds, selections, vectors
 from imfl_engine.store.database import Connection
 from imfl_engine.types import StepKind
 
 
-async def train(
-    context: LoopContext, round: int, *, last_round: int
-) -> AsyncGenerator[Event, None]:
-    """Fit the label model, build the training set and fine-tune the target on it."""
+async def train(context: LoopContext, round: int, *, last: bool) -> AsyncGenerator[Event, None]:
+    """Fit the label model, build the training set and fine-tune the target on it.
+
+    ``last`` says that no round follows.
+    """
+    started = time.monotonic()
     settings = context.settings
     gathered = await gather(context)
-    if is_wanted(settings, gathered, round, last_round):
+    await asyncio.to_thread(remove_halves, context.files)
+    if is_wanted(settings, gathered, last=last):
         async with aclosing(second_opinion(context, gathered, round)) as opinions:
             async for opinion in opinions:
-                if isinstance(opinion, Opinion):
+                if isinstance(opinion, HeldOut):
                     gathered = gathered.with_opinion(opinion.probabilities)
                 else:
                     yield opinion
@@ -69,7 +74,7 @@ async def train(
         context.model_folder(round),
         training_set,
         classes,
-        validation=validation_share(
+        validation=validation_rows(
             evidence, training_set, settings.training.validation_share, settings.seed
         ),
         start_from=previous,
@@ -79,7 +84,7 @@ async def train(
         async for event in events:
             if isinstance(event, ModelReady):
                 ready = event
-                details |= {"device": event.device, "seconds": event.seconds}
+                details |= {"device": event.device, "seconds": time.monotonic() - started}
                 details["samples_per_second"] = event.samples_per_second
             yield event
     assert ready is not None, "a training that ends without an error ends with its model"

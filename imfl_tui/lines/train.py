@@ -10,6 +10,11 @@ from imfl_tui.spans import Line, Span, line
 from imfl_tui.text import bytes_size, duration, fraction, one_line, pad, plural, thousands
 from imfl_tui.widgets.bars import bar
 
+WHY = {
+    "second opinion": "Two models judge the LLM's labels, each in the half it was not taught.",
+}
+"""What that which comes before a training is good for."""
+
 
 def waiting_words(status: Status, jobs: Jobs) -> str:
     """Why nothing is trained now."""
@@ -86,12 +91,7 @@ def _lines_before(before: Progress, room: int) -> list[Line]:
             (one_line(before.detail or "preparing", 30), "accent"),
             (" · ", "dim") if left else "",
             left,
-            (", the training included", "dim") if left else "",
+            (", then the training", "dim"),
         ),
-        line(
-            (
-                "Two models judge the LLM's labels, each in the half it was not taught.",
-                "dim",
-            )
-        ),
+        line((WHY.get(before.detail, ""), "dim")),
     ]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from imfl_engine.events import ModelReady, Progress, StepStarted
 from imfl_engine.label_model import Evidence
 from imfl_engine.loop.evidence import Gathered
-from imfl_engine.loop.second_opinion import is_wanted
+from imfl_engine.loop.second_opinion import is_wanted, remove_halves
 from imfl_engine.settings import Settings, parse_settings
 from imfl_engine.types import StepKind
 
@@ -26,26 +28,33 @@ def gathered(count: int = 60, *, llm: bool = True) -> Gathered:
 
 
 @pytest.mark.parametrize(
-    ("training", "round_", "wanted"),
+    ("training", "last", "wanted"),
     [
-        ({"target": "minilm"}, 4, False),
-        ({"target": "minilm"}, 5, True),
-        ({"target": "minilm"}, 6, True),
-        ({"target": "minilm", "second_opinion": "always"}, 1, True),
-        ({"target": "minilm", "second_opinion": "never"}, 5, False),
-        ({"target": "minilm", "loss": "two-mean"}, 5, False),
-        ({"target": "minilm", "mode": "continue"}, 5, False),
-        ({"target": "probe"}, 5, False),
+        ({"target": "minilm"}, False, False),
+        ({"target": "minilm"}, True, True),
+        ({"target": "minilm", "second_opinion": "always"}, False, True),
+        ({"target": "minilm", "second_opinion": "never"}, True, False),
+        ({"target": "minilm", "loss": "two-mean"}, True, False),
+        ({"target": "minilm", "mode": "continue"}, True, False),
+        ({"target": "probe"}, True, False),
     ],
 )
-def test_it_is_asked_for_in_the_last_round_of_a_fine_tuned_target(training, round_, wanted):
-    assert is_wanted(settings(**training), gathered(), round_, 5) is wanted
+def test_it_is_asked_for_before_the_last_training_of_a_fine_tuned_target(training, last, wanted):
+    assert is_wanted(settings(**training), gathered(), last=last) is wanted
 
 
 def test_it_is_not_asked_for_with_few_labels_or_without_an_llm():
-    last = settings(target="minilm")
-    assert not is_wanted(last, gathered(39), 5, 5)
-    assert not is_wanted(last, gathered(llm=False), 5, 5)
+    chosen = settings(target="minilm")
+    assert not is_wanted(chosen, gathered(39), last=True)
+    assert not is_wanted(chosen, gathered(llm=False), last=True)
+
+
+def test_what_a_kill_has_left_of_the_halves_is_removed(tmp_path: Path):
+    for name in ("half-of-round-3", ".half-of-round-3.new", "round-3"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.safetensors").write_bytes(b"0")
+    remove_halves(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["round-3"]
 
 
 @pytest.mark.asyncio(loop_scope="module")
@@ -59,6 +68,7 @@ async def test_the_last_round_hears_both_halves_and_keeps_only_the_posteriors(ma
     heard = [e for e in last if isinstance(e, Progress) and e.detail == "second opinion"]
     assert heard[-1].done == heard[-1].total
     assert [e.done for e in heard] == sorted(e.done for e in heard)
+    assert all(e.eta_seconds > 0 for e in heard if e.done < e.total)
     before = events[: len(events) - len(last)]
     assert not any(e.detail == "second opinion" for e in before if isinstance(e, Progress))
     assert (2, StepKind.TRAIN) in started

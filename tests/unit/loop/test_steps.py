@@ -5,7 +5,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imfl_engine.loop.steps import LoopState, RoundSizes, next_step, sizes_of_round
+from imfl_engine.loop.steps import LoopState, RoundSizes, is_last, next_step, sizes_of_round
 from imfl_engine.types import StepKind
 
 K = StepKind
@@ -101,3 +101,22 @@ def test_all_rounds_together_never_exceed_the_budget(skips) -> None:
         sizes = sizes_of_round(round_, PLAN, first_human=None, human_done=done, llm_done=0)
         done += max(0, sizes.human - skipped)
     assert done <= 20
+
+
+def test_a_round_is_the_last_when_the_plan_or_the_pool_ends_with_it() -> None:
+    training = replace(
+        NEW,
+        round=1,
+        completed=frozenset({K.START, K.EMBED, K.SCORE, K.SELECT}),
+        labelled=30,
+        next_round=2,
+    )
+    assert not is_last(training)
+    assert is_last(replace(training, unlabelled=0))
+    assert is_last(replace(training, next_human=0, next_llm=0))
+    assert is_last(replace(training, round=2, next_round=3))
+    assert not is_last(replace(training, round=2, next_round=3, more=True))
+
+
+def test_training_corrections_again_is_the_last_training() -> None:
+    assert is_last(replace(NEW, round=2, next_round=3, labelled=30, outdated=True))
