@@ -164,8 +164,8 @@ class Training(_Model):
     """How many of *minilm*'s six layers keep their base weights; with 3 a fine-tune takes half."""
     second_opinion: SecondOpinion = "last"
     """In which rounds the label model also hears two fine-tuned models, each about the half of the
-    labels it was not trained on; that round's training takes two to three times as long. Needs an
-    LLM's labels, 40 in all, the loss *label-model* and another target than *probe*."""
+    labels it was not trained on; that round's training takes two to three times as long. Needs 40
+    labels, an LLM (not *neighbours*), the loss *label-model* and another target than *probe*."""
     validation_share: Annotated[float, Field(ge=0.0, le=0.5)] = 0.0
     """Share of the human labels, never the control slice, held out for early stopping."""
     device: str = "auto"

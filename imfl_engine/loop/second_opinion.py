@@ -44,11 +44,13 @@ def is_wanted(settings: Settings, gathered: Gathered, *, last: bool) -> bool:
     """Whether a training's label model gets a second opinion; ``last``: no round follows it.
 
     A *probe* would say what the label model's own head says, and a loss that does not use the
-    posteriors has no use for it.
+    posteriors has no use for it. The labels of *neighbours* are made of the human labels, those of
+    the half that is judged among them: what it teaches one half then seems confirmed by the other.
     """
     training, evidence = settings.training, gathered.evidence
     return (
         training.target != "probe"
+        and settings.annotator.kind != "neighbours"
         and training.loss == "label-model"
         and training.mode == "retrain"
         and (training.second_opinion == "always" or (training.second_opinion == "last" and last))

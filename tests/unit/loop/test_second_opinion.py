@@ -11,13 +11,18 @@ from imfl_engine.events import ModelReady, Progress, StepStarted
 from imfl_engine.label_model import Evidence
 from imfl_engine.loop.evidence import Gathered
 from imfl_engine.loop.second_opinion import is_wanted, remove_halves
+from imfl_engine.replay.run import annotator_of
 from imfl_engine.settings import Settings, parse_settings
 from imfl_engine.types import StepKind
 
 
-def settings(**training: str) -> Settings:
+def settings(annotator: str = "openai:some-model", **training: str) -> Settings:
     return parse_settings(
-        {"task": {"labels": [{"name": "a"}, {"name": "b"}]}, "training": training}
+        {
+            "task": {"labels": [{"name": "a"}, {"name": "b"}]},
+            "annotator": {"spec": annotator},
+            "training": training,
+        }
     )
 
 
@@ -49,6 +54,11 @@ def test_it_is_not_asked_for_with_few_labels_or_without_an_llm():
     assert not is_wanted(chosen, gathered(llm=False), last=True)
 
 
+def test_it_is_not_asked_for_with_labels_that_are_made_of_the_human_ones():
+    chosen = settings("neighbours", target="minilm", second_opinion="always")
+    assert not is_wanted(chosen, gathered(), last=True)
+
+
 def test_what_a_kill_has_left_of_the_halves_is_removed(tmp_path: Path):
     for name in ("half-of-round-3", ".half-of-round-3.new", "round-3"):
         (tmp_path / name).mkdir()
@@ -60,8 +70,10 @@ def test_what_a_kill_has_left_of_the_halves_is_removed(tmp_path: Path):
 @pytest.mark.asyncio(loop_scope="module")
 async def test_the_last_round_hears_both_halves_and_keeps_only_the_posteriors(make) -> None:
     project = await make(
-        training={"target": "minilm", "epochs": 1, "max_length": 32, "frozen_layers": 5}
+        annotator={"spec": "simulated:0.8"},
+        training={"target": "minilm", "epochs": 1, "max_length": 32, "frozen_layers": 5},
     )
+    project.context.annotator_of = annotator_of
     events = [event async for event in project.advance(gold=True)]
     started = [(e.step.round, e.step.kind) for e in events if isinstance(e, StepStarted)]
     last = events[[_is_training(event, 2) for event in events].index(True) :]
