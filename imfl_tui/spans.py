@@ -88,8 +88,9 @@ def fill(spans: Line, width: int) -> list[Span]:
 def changed_columns(before: Line, after: Line) -> tuple[int, int]:
     """Return the cells ``[first, end)`` in which two fitted lines differ; equal ends if nowhere.
 
-    What is not sent again to the terminal is time saved: a terminal takes in a line in about a
-    millisecond.
+    ``end`` may be one cell beyond the longer line, for an accent on its last letter: cropping a line
+    leaves what takes no cell of its own to the character after it. What is not sent again to the
+    terminal is time saved: a terminal takes in a line in about a millisecond.
     """
     old = [(char, span.style, span.action) for span in before for char in span.text]
     new = [(char, span.style, span.action) for span in after for char in span.text]
@@ -107,16 +108,21 @@ def changed_columns(before: Line, after: Line) -> tuple[int, int]:
         shared -= 1
     first = cells("".join(char for char, _, _ in new[:shared]))
     width = width_of(after)
+    accent = int(bool(new) and not cells(new[-1][0]))
     if width != width_of(before):
-        return first, max(width, width_of(before))
+        return first, max(width + accent, width_of(before))
     same = 0
     while same < min(len(old), len(new)) - shared and old[-1 - same] == new[-1 - same]:
         same += 1
-    # … and cropping a line leaves it to the character after it, which is repainted for its sake.
-    while same and any(not cells(char) for char, _, _ in new[len(new) - same - 1 :][:2]):
-        same -= 1
     end = width - cells("".join(char for char, _, _ in new[len(new) - same :]))
-    return first, max(end, first + 1)
+    # … and the character after it has to be repainted for its sake; at least one whole letter is.
+    while same:
+        around = new[max(len(new) - same - 1, 0) : len(new) - same + 1]
+        if end > first and all(cells(char) for char, _, _ in around):
+            break
+        end += cells(new[-same][0])
+        same -= 1
+    return first, max(end if same else width + accent, first + 1)
 
 
 def spread(left: Line, right: Line, width: int, gap: int = 2) -> list[Span]:

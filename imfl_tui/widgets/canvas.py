@@ -80,7 +80,7 @@ class Canvas(Widget, can_focus=False):
             return None
         width = self.size.width
         first, end = changed_columns(fit(before, width), fit(after, width))
-        return Region(first, y, end - first, 1) if end > first else None
+        return Region(first, y, min(end, width) - first, 1) if end > first else None
 
     def set_title(self, title: str, subtitle: str = "") -> None:
         """Write safe text into the border."""
