@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from imfl_engine.compute.wire import ModelInput, ProbabilityChunk
+from imfl_engine.compute.wire import ModelInput
 from imfl_engine.data.model_card import model_card
 from imfl_engine.data.predicting import open_predictions
 from imfl_engine.data.reading import Source
@@ -54,7 +53,7 @@ async def predict_file(
                 ModelInput(row["text"], row["context"], tuple(row["options"]))
                 for row in batch.items.select(["text", "context", "options"]).to_pylist()
             ]
-            probabilities = await _predict(context, folder, inputs, len(classes))
+            probabilities = await context.probabilities_of(folder, inputs, len(classes))
             await asyncio.to_thread(writer.write, batch, probabilities)
             done += len(inputs)
             total = max(done, round(done / max(source.share, 1e-6)))
@@ -77,7 +76,7 @@ async def evaluate_file(context: LoopContext, source: Source) -> Evaluation:
         if known:
             truth += [index[item.label or ""] for item in known]
             inputs = [ModelInput(item.text, item.context, item.options) for item in known]
-            predicted.append(await _predict(context, folder, inputs, len(classes)))
+            predicted.append(await context.probabilities_of(folder, inputs, len(classes)))
     if not truth:
         raise DataError(
             "No row of the data has a label of this project.",
@@ -90,18 +89,6 @@ async def evaluate_file(context: LoopContext, source: Source) -> Evaluation:
         scope="data",
         round_number=model_round,
     )
-
-
-async def _predict(
-    context: LoopContext, folder: Path, inputs: Sequence[ModelInput], classes: int
-) -> Probabilities:
-    matrix = np.zeros((len(inputs), classes), dtype=np.float32)
-    async with aclosing(context.compute.predict(folder, inputs, job="predict")) as events:
-        async for event in events:
-            if isinstance(event, ProbabilityChunk):
-                width = min(classes, event.probabilities.shape[1])
-                matrix[event.indices, :width] = event.probabilities[:, :width]
-    return matrix
 
 
 async def save_model(loop: Loop, destination: Path) -> str:

@@ -63,19 +63,15 @@ def train(job: Job, workshop: Workshop, spec: TrainingJob) -> ModelReady:
     }
     words = [word for option in options.items() for word in option]
     processes = Processes(command(spec.processes, threads, folder, words))
-    members = 0
     try:
         for message in processes.messages(job):
             if message["event"] == "failed":
                 raise unpack_error(message)
-            if message["event"] == "member":
-                members += 1
-                continue
             event = unpack_event(message, folder)
             if isinstance(event, ModelReady):
                 return event
             job.emit(event)
-        if members < spec.processes:
+        if processes.started < spec.processes:
             raise ComputeError(
                 "accelerate launch could not start the processes.",
                 "The log has the details; set training.processes to 1 to go on without it.",
@@ -139,6 +135,11 @@ class Processes:
         )
         self._pids: list[int] = []
 
+    @property
+    def started(self) -> int:
+        """How many have said that they run."""
+        return len(self._pids)
+
     def messages(self, job: Job) -> Iterator[dict[str, Any]]:
         """Yield what the processes write, until they have all ended; raises `Cancelled`."""
         assert self._launcher.stdout is not None
@@ -161,7 +162,8 @@ class Processes:
                     continue
                 if message["event"] == "member":
                     self._pids.append(message["pid"])
-                yield message
+                else:
+                    yield message
 
     def end(self) -> None:
         """End all of them: by the end of their input, and by force what does not listen."""

@@ -10,10 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from imfl_engine.annotate.ports import Annotator
 from imfl_engine.compute.client import Compute
 from imfl_engine.compute.collect import Collected
-from imfl_engine.compute.wire import ModelInput, VectorChunk
+from imfl_engine.compute.wire import ModelInput, ProbabilityChunk, VectorChunk
 from imfl_engine.events import Event, Progress
 from imfl_engine.settings import Settings
 from imfl_engine.store import items, rounds, vectors
@@ -21,7 +23,6 @@ from imfl_engine.store.database import Database
 from imfl_engine.types import Item, StepKind, option_letter
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 EMBED_SLICE = 1024
@@ -128,6 +129,21 @@ class LoopContext:
         """Return stored vectors, float32 (n, d), in the order of ``ids``."""
         embedder = self.settings.embedder
         return await self.database.read(lambda con: vectors.fetch(con, embedder, ids))
+
+    async def probabilities_of(
+        self, folder: Path, inputs: Sequence[ModelInput], classes: int
+    ) -> NDArray[np.float32]:
+        """Return what the model in ``folder`` says of ``inputs``, float32 (n, ``classes``).
+
+        Multiple choice may have fewer options here than anywhere else: the rest is 0.
+        """
+        matrix = np.zeros((len(inputs), classes), dtype=np.float32)
+        async with aclosing(self.compute.predict(folder, inputs, job="predict")) as events:
+            async for event in events:
+                if isinstance(event, ProbabilityChunk):
+                    width = min(classes, event.probabilities.shape[1])
+                    matrix[event.indices, :width] = event.probabilities[:, :width]
+        return matrix
 
     async def items_of(self, ids: Sequence[int]) -> list[Item]:
         """Return the items in the order of ``ids``."""

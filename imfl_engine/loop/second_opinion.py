@@ -17,8 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imfl_engine import label_model
-from imfl_engine.compute.collect import Collected
-from imfl_engine.compute.wire import ProbabilityChunk
 from imfl_engine.events import Event, Progress, TrainingProgress
 from imfl_engine.loop.context import LoopContext, model_input
 from imfl_engine.loop.evidence import Gathered
@@ -83,14 +81,9 @@ async def second_opinion(
                         yield Progress("train", done, total, "steps", eta, DETAIL)
             held = [int(item_id) for item_id in evidence.ids[half.held]]
             found = await context.items_of(held)
-            collected = Collected(len(held))
-            answers = context.compute.predict(folder, [model_input(item) for item in found])
-            async with aclosing(answers):
-                async for answer in answers:
-                    if isinstance(answer, ProbabilityChunk):
-                        collected.put(answer)
-            if collected.matrix is not None:
-                said[half.held, : collected.matrix.shape[1]] = collected.matrix
+            said[half.held] = await context.probabilities_of(
+                folder, [model_input(item) for item in found], len(classes)
+            )
     finally:
         await asyncio.to_thread(remove_halves, context.files)
     yield HeldOut(said)
