@@ -202,17 +202,18 @@ def _describe_rounds(jobs: Jobs, job: Job) -> str:
         last = jobs.annotation.last
         spent = f" {money(last.spent_usd)}" if last.spent_usd or last.limit_usd else ""
         return f"LLM {thousands(last.done)}/{thousands(last.total)}{spent}"
-    if kind is StepKind.TRAIN and jobs.training and jobs.training.last:
-        event = jobs.training.last
-        share = 100 * event.step // max(event.total, 1)
-        eta = f" {duration(event.eta_seconds)}" if event.eta_seconds is not None else ""
-        return f"training {share} %{eta}"
-    if kind is StepKind.TRAIN and jobs.training and (before := jobs.training.before):
-        share = 100 * before.done // max(before.total, 1)
-        eta = f" {duration(before.eta_seconds)}" if before.eta_seconds is not None else ""
-        return f"{before.detail or 'training'} {share} %{eta}"
+    training = jobs.training if kind is StepKind.TRAIN else None
+    if training and (step := training.last):
+        return _share("training", step.step, step.total, step.eta_seconds)
+    if training and (before := training.before):
+        return _share(before.detail or "training", before.done, before.total, before.eta_seconds)
     words = STEP_WORDS[kind] if kind else "starting"
     return _describe_progress(job.progress, words) if job.progress else words
+
+
+def _share(words: str, done: int, total: int, eta_seconds: float | None) -> str:
+    eta = f" {duration(eta_seconds)}" if eta_seconds is not None else ""
+    return f"{words} {100 * done // max(total, 1)} %{eta}"
 
 
 def _describe_progress(progress: Progress, words: str) -> str:

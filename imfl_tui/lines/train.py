@@ -10,6 +10,8 @@ from imfl_tui.spans import Line, Span, line
 from imfl_tui.text import bytes_size, duration, fraction, one_line, pad, plural, thousands
 from imfl_tui.widgets.bars import bar
 
+NAME, FIGURES = 9, 15
+"""Columns of a line's name and of its figures."""
 WHY = {
     "second opinion": "Two models judge the LLM's labels, each in the half it was not taught.",
 }
@@ -31,14 +33,11 @@ def waiting_words(status: Status, jobs: Jobs) -> str:
 
 def figure_lines(run: TrainingRun, width: int) -> list[Line]:
     """Steps, speed, device, validation."""
-    name, figures = 9, 15
     if run.last is None:
         if run.running and run.before is not None:
-            return _lines_before(run.before, width - name - figures - 2)
+            return _lines_before(run.before, width)
         return [line(("▸ ", "accent"), "starting" if run.running else "ended")]
     last = run.last
-    room = max(width - name - figures - 2, 6)
-    steps = f"{thousands(last.step)} / {thousands(last.total)}"
     state = ("running", "accent") if run.running else ("ended", "dim")
     if run.ready is not None:
         state = (f"✓ done in {duration(run.ready.seconds)}", "good")
@@ -58,35 +57,24 @@ def figure_lines(run: TrainingRun, width: int) -> list[Line]:
         spans.extend([Span(" · ", "dim")] if spans else [])
         spans.append(Span(text, style))
     best = max((accuracy for _, _, accuracy in run.validation), default=None)
-    words = [Span(pad("device", name), "dim"), Span(device)]
+    words = [Span(pad("device", NAME), "dim"), Span(device)]
     if run.validation and best is not None:
         now = run.validation[-1][2]
         words.extend([Span("   validation ", "dim"), Span(f"{fraction(now)} right", "human")])
         if best > now:
             words.append(Span(f" (best {fraction(best)})", "dim"))
     return [
-        line(
-            (pad("steps", name), "dim"),
-            (pad(steps, figures, "right"), "strong"),
-            "  ",
-            *bar(last.step / max(last.total, 1), room, "accent"),
-        ),
+        _steps_line(last.step, last.total, width),
         spans,
         words,
     ]
 
 
-def _lines_before(before: Progress, room: int) -> list[Line]:
+def _lines_before(before: Progress, width: int) -> list[Line]:
     """What comes before the training, and why."""
-    steps = f"{thousands(before.done)} / {thousands(before.total)}"
     left = "" if before.eta_seconds is None else f"{duration(before.eta_seconds)} left"
     return [
-        line(
-            (pad("steps", 9), "dim"),
-            (pad(steps, 15, "right"), "strong"),
-            "  ",
-            *bar(before.done / max(before.total, 1), max(room, 6), "accent"),
-        ),
+        _steps_line(before.done, before.total, width),
         line(
             (one_line(before.detail or "preparing", 30), "accent"),
             (" · ", "dim") if left else "",
@@ -95,3 +83,14 @@ def _lines_before(before: Progress, room: int) -> list[Line]:
         ),
         line((WHY.get(before.detail, ""), "dim")),
     ]
+
+
+def _steps_line(done: int, total: int, width: int) -> Line:
+    """How many steps are done, in figures and as a bar over the rest of the line."""
+    steps = f"{thousands(done)} / {thousands(total)}"
+    return line(
+        (pad("steps", NAME), "dim"),
+        (pad(steps, FIGURES, "right"), "strong"),
+        "  ",
+        *bar(done / max(total, 1), max(width - NAME - FIGURES - 2, 6), "accent"),
+    )

@@ -68,6 +68,25 @@ def make_job(folder: Path, texts: Texts, **changes: Any) -> TrainingJob:
     return TrainingJob(**{**values, **changes})
 
 
+def make_choice_job(folder: Path, target: str, **changes: Any) -> TrainingJob:
+    """Eight items with two or three options of their own, of which the first is right."""
+    inputs = [ModelInput(f"Pick {n}", None, ("yes", "no", "good")[: 2 + n % 2]) for n in range(8)]
+    targets = np.zeros((8, 3), dtype=np.float32)
+    targets[:, 0] = 1
+    values: dict[str, Any] = {
+        "inputs": inputs,
+        "targets": targets,
+        "weights": np.ones(8, np.float32),
+        "validation": np.zeros(8, bool),
+        "labels": ("A", "B", "C"),
+        "kind": "multiple-choice",
+        "target": target,
+        "epochs": 20,
+        "learning_rate": 1e-2,
+    }
+    return make_job(folder, make_texts(), **{**values, **changes})
+
+
 async def collect(events: AsyncIterator[Any]) -> list[Any]:
     return [event async for event in events]
 

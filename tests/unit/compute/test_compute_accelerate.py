@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
-from compute_helpers import collect, make_job, make_texts, predict_all
+from compute_helpers import collect, make_choice_job, make_job, make_texts, predict_all
 from compute_models import write_tiny_llama
 
-from imfl_engine.compute.client import Compute, ModelInput
+from imfl_engine.compute.client import Compute
 from imfl_engine.errors import ComputeCrashed, ModelError
 from imfl_engine.events import ModelReady, TrainingProgress, ValidationMeasured
 
@@ -124,27 +124,15 @@ async def test_two_processes_make_the_model_of_one(
 async def test_multiple_choice_by_a_causal_model_is_learned_by_two_processes(
     compute: Compute, tmp_path: Path, llama: str
 ) -> None:
-    inputs = [ModelInput(f"Pick {n}", None, ("yes", "no", "good")[: 2 + n % 2]) for n in range(8)]
-    targets = np.zeros((8, 3), dtype=np.float32)
-    targets[:, 0] = 1
-    job = make_job(
+    job = make_choice_job(
         tmp_path / "mc",
-        TEXTS,
-        inputs=inputs,
-        targets=targets,
-        weights=np.ones(8, np.float32),
-        validation=np.zeros(8, bool),
-        labels=("A", "B", "C"),
-        kind="multiple-choice",
-        target=llama,
-        epochs=20,
+        llama,
         batch_size=1,  # the second process has nothing to compute in any step
-        learning_rate=1e-2,
         processes=2,
     )
     await collect(compute.train(job))
     assert (job.folder / "adapter_model.safetensors").is_file()
-    found = await predict_all(compute, job.folder, tuple(inputs), 3)
+    found = await predict_all(compute, job.folder, tuple(job.inputs), 3)
     assert (found.argmax(1) == 0).all()
 
 

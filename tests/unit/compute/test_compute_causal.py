@@ -6,10 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from compute_helpers import LABELS, collect, make_job, make_texts, predict_all
+from compute_helpers import (
+    LABELS,
+    collect,
+    make_choice_job,
+    make_job,
+    make_texts,
+    predict_all,
+)
 from compute_models import write_tiny_llama
 
-from imfl_engine.compute.client import Compute, LabelPrompt, LabelScores, ModelInput
+from imfl_engine.compute.client import Compute, LabelPrompt, LabelScores
 from imfl_engine.errors import ModelError
 from imfl_engine.events import ModelReady, Notice
 
@@ -70,24 +77,9 @@ async def test_an_adapter_loaded_again_predicts_the_same_and_can_be_continued(
 async def test_multiple_choice_by_a_causal_model(
     compute: Compute, tmp_path: Path, llama: str
 ) -> None:
-    inputs = [ModelInput(f"Pick {n}", None, ("yes", "no", "good")[: 2 + n % 2]) for n in range(8)]
-    targets = np.zeros((8, 3), dtype=np.float32)
-    targets[:, 0] = 1
-    job = make_job(
-        tmp_path / "mc",
-        TEXTS,
-        inputs=inputs,
-        targets=targets,
-        weights=np.ones(8, np.float32),
-        validation=np.zeros(8, bool),
-        labels=("A", "B", "C"),
-        kind="multiple-choice",
-        target=llama,
-        epochs=20,
-        learning_rate=1e-2,
-    )
+    job = make_choice_job(tmp_path / "mc", llama)
     await collect(compute.train(job))
-    found = await predict_all(compute, job.folder, tuple(inputs), 3)
+    found = await predict_all(compute, job.folder, tuple(job.inputs), 3)
     assert (found.argmax(1) == 0).all()
     assert (found[::2, 2] == 0).all()
 
