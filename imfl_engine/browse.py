@@ -115,7 +115,8 @@ async def read_detail(context: LoopContext, item_id: int) -> ItemDetail:
     item: Item = found[0]
     # The label that is trained on, rather than a later measurement of the LLM on this item.
     labelled = [one for one in answers if one.purpose is Purpose.ANNOTATE and one.label is not None]
-    reply: Reply | None = next(iter([*labelled, *answers]), None)
+    measured = [one for one in answers if one.purpose is not Purpose.CONTROL]
+    reply: Reply | None = next(iter([*labelled, *measured]), None)
     model = _model_opinion(probabilities, items.labels_of(item, context.labels))
     human = decided.label if decided.action == Action.LABEL else None
     annotated = reply is not None and reply.purpose is Purpose.ANNOTATE and reply.label is not None

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import starmap
 from typing import Any
 
-from imfl_engine.label_model.control import wilson
+from imfl_engine.label_model.control import ControlAnswer, accuracy_of_bought
 from imfl_engine.loop.runner import Loop
 from imfl_engine.loop.steps import LoopState, RoundSizes, next_step
 from imfl_engine.query.stopping import StopEvidence, advise
@@ -68,7 +69,8 @@ class _Facts:
     test: int
     embedded: int
     gold_available: bool
-    control: tuple[int, int]
+    control: list[tuple[int, int, bool]]
+    bought: dict[int, int]
     review: reports.ReviewTotals
     costs: dict[int, float]
 
@@ -86,7 +88,8 @@ def _facts(con: Connection, embedder: str) -> _Facts:
         test=items.count(con, "test"),
         embedded=vectors.count(con, embedder),
         gold_available=reports.gold_available(con),
-        control=reports.control_accuracy(con),
+        control=reports.control_answers(con),
+        bought=reports.llm_labels_by_round(con),
         review=reports.review_totals(con),
         costs=reports.cost_by_round(con),
     )
@@ -165,14 +168,13 @@ def _curve(facts: _Facts) -> tuple[CurvePoint, ...]:
 
 
 def _trust(facts: _Facts) -> LlmTrust:
-    right, count = facts.control
     worst: tuple[str, str, int, int] | None = None
     for step in facts.completed:
         if step.kind is StepKind.TRAIN and step.details.get("worst_pair"):
             pair = step.details["worst_pair"]
             worst = (str(pair[0]), str(pair[1]), int(pair[2]), int(pair[3]))
     return LlmTrust(
-        accuracy=wilson(right, count) if count else None,
+        accuracy=accuracy_of_bought(starmap(ControlAnswer, facts.control), facts.bought),
         expected_errors=facts.review.expected_errors,
         labels=facts.review.labels,
         reviewed=facts.review.reviewed,

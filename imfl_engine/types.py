@@ -123,6 +123,7 @@ class Purpose(StrEnum):
 
     ANNOTATE = "annotate"  # the label enters the training set
     CALIBRATE = "calibrate"  # an item a human has labelled: measures the LLM, never trains
+    CONTROL = "control"  # a control item asked about again: measures what a later round buys
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,11 @@ class FreeAnnotator(ABC):
     def shots(self) -> int | None:
         """Demonstrations wanted for an item; None for what the settings say."""
 
+    @property
+    def free(self) -> bool:
+        """Asking costs nothing."""
+        return True
+
     @abstractmethod
     def estimate(
         self, requests: Sequence[AnnotationRequest], *, calls: int | None = None

@@ -78,6 +78,11 @@ class EndpointAnnotator:
         return None
 
     @property
+    def free(self) -> bool:
+        """Every question is paid for, if only in a server's time."""
+        return False
+
+    @property
     def structured(self) -> bool | None:
         """Whether the endpoint enforces the label set; None while that is unknown."""
         return self._asker.abilities.structured if self._probed else None

@@ -198,6 +198,11 @@ class Annotator(Protocol):
         """How many demonstrations this annotator wants; None leaves it to the settings."""
         ...
 
+    @property
+    def free(self) -> bool:
+        """Whether asking costs no money, so that the loop may measure more often."""
+        ...
+
     async def check(self) -> Sequence[Notice]:
         """See whether the annotator can be asked; find out what its endpoint can do.
 

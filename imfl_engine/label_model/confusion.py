@@ -67,3 +67,20 @@ def scalar_log_likelihood(rows: Evidence, truth: Labels, classes: int) -> Floats
     likelihood[np.flatnonzero(said), rows.llm[said]] = np.log(accuracy)
     likelihood[~said] = 0.0
     return likelihood
+
+
+def worst_pair(evidence: Evidence) -> tuple[int, int, int, int] | None:
+    """Return the commonest mistake of the LLM on human-labelled items.
+
+    As (truth, LLM label, times, human labels of that truth the LLM has seen); None without a
+    mistake.
+    """
+    pairs = (evidence.human >= 0) & (evidence.llm >= 0)
+    truth, said = evidence.human[pairs], evidence.llm[pairs]
+    wrong = truth != said
+    if not wrong.any():
+        return None
+    kinds, counts = np.unique(np.stack([truth[wrong], said[wrong]]), axis=1, return_counts=True)
+    best = int(np.argmax(counts))
+    y, label = (int(v) for v in kinds[:, best])
+    return y, label, int(counts[best]), int((truth == y).sum())

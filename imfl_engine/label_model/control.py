@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
+from itertools import groupby, pairwise
+from typing import NamedTuple
 
-from imfl_engine.label_model.evidence import Evidence
 from imfl_engine.types import Interval
+
+
+class ControlAnswer(NamedTuple):
+    """Whether the LLM was right about a control item, asked with what it was shown in a round."""
+
+    item_id: int
+    round: int
+    right: bool
 
 
 def wilson(successes: float, n: int, z: float = 1.96) -> Interval:
@@ -22,10 +32,31 @@ def wilson(successes: float, n: int, z: float = 1.96) -> Interval:
     return Interval(share, low, high, n)
 
 
-def control_accuracy(evidence: Evidence) -> Interval | None:
-    """Return the LLM's accuracy on control items it has labelled too; None when there are none."""
-    pairs = evidence.control_mask & (evidence.human >= 0) & (evidence.llm >= 0)
-    n = int(pairs.sum())
-    if not n:
-        return None
-    return wilson(float((evidence.human[pairs] == evidence.llm[pairs]).sum()), n)
+def accuracy_of_bought(
+    answers: Iterable[ControlAnswer], bought: Mapping[int, int]
+) -> Interval | None:
+    """Return the accuracy of the LLM's labels as they were bought; None without an answer.
+
+    ``answers`` are ordered by item, then round; ``bought`` is the number of labels by round. The
+    LLM gets better as its examples grow, so an answer stands for the labels that were bought from
+    its round on until the item was asked about again, and the first one also for those before it.
+    An item counts once, however often it was asked about, so the interval does not narrow by that.
+    """
+    shares = [
+        _share_right(list(of_item), bought)
+        for _, of_item in groupby(answers, key=lambda answer: answer.item_id)
+    ]
+    return wilson(math.fsum(shares), len(shares)) if shares else None
+
+
+def _share_right(answers: list[ControlAnswer], bought: Mapping[int, int]) -> float:
+    """Return the share of the bought labels for which this item's answers were right."""
+    if len(answers) == 1 or not bought:
+        return float(answers[-1].right)
+    starts = [-math.inf, *(answer.round for answer in answers[1:]), math.inf]
+    weights = [
+        sum(count for round_, count in bought.items() if start <= round_ < end)
+        for start, end in pairwise(starts)
+    ]
+    total = sum(weights)
+    return sum(w for w, answer in zip(weights, answers, strict=True) if answer.right) / total

@@ -23,6 +23,7 @@ async def build_requests(context: LoopContext, round: int) -> list[AnnotationReq
     """
     batch = await context.database.read(lambda con: selections.pending_llm(con, round))
     calibrating: list[int] = []
+    again: list[int] = []
     control: set[int] = set()
     if context.settings.annotator.calibrate:
         name = context.annotator.name
@@ -30,9 +31,15 @@ async def build_requests(context: LoopContext, round: int) -> list[AnnotationReq
             lambda con: selections.pending_calibration(con, name)
         )
         control = await context.database.read(selections.control_ids)
+        if context.annotator.free and context.annotator.shots != 0:
+            # With more examples it is another annotator; what is paid for is not asked twice.
+            again = await context.database.read(
+                lambda con: selections.control_to_ask_again(con, name, round)
+            )
     ordered = [
         *((item_id, Purpose.CALIBRATE) for item_id in calibrating if item_id in control),
         *((item_id, Purpose.ANNOTATE) for item_id in batch),
+        *((item_id, Purpose.CONTROL) for item_id in again),
         *((item_id, Purpose.CALIBRATE) for item_id in calibrating if item_id not in control),
     ]
     shown = await demonstrations_for(context, [item_id for item_id, _ in ordered])

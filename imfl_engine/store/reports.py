@@ -158,17 +158,27 @@ def gold_available(con: Connection) -> bool:
     return bool(row and row[0])
 
 
-def control_accuracy(con: Connection) -> tuple[int, int]:
-    """Return how many of the control items the LLM got right, of how many it answered."""
-    row = con.execute(
+def control_answers(con: Connection) -> list[tuple[int, int, bool]]:
+    """Return (item, round, right) of the LLM's last answer about a control item in a round."""
+    rows = con.execute(
         """
-        SELECT count(*) FILTER (r.label = h.label), count(*)
-        FROM selections s JOIN human_labels h USING (item_id)
-        JOIN latest_replies r ON r.item_id = s.item_id AND r.label IS NOT NULL
-        WHERE s.control
+        SELECT r.item_id, r.round, r.label = h.label
+        FROM replies r JOIN human_labels h USING (item_id)
+        WHERE r.label IS NOT NULL AND r.item_id IN (SELECT item_id FROM selections WHERE control)
+        QUALIFY row_number() OVER (PARTITION BY r.item_id, r.round ORDER BY reply_id DESC) = 1
+        ORDER BY r.item_id, r.round
         """
-    ).fetchone()
-    return (int(row[0]), int(row[1])) if row else (0, 0)
+    ).fetchall()
+    return [(item_id, round_, bool(right)) for item_id, round_, right in rows]
+
+
+def llm_labels_by_round(con: Connection) -> dict[int, int]:
+    """Return how many LLM labels of the training set each round bought."""
+    rows = con.execute(
+        "SELECT round, count(*) FROM latest_replies "
+        "WHERE purpose = 'annotate' AND label IS NOT NULL GROUP BY round ORDER BY round"
+    ).fetchall()
+    return {row[0]: row[1] for row in rows}
 
 
 def cost_by_round(con: Connection) -> dict[int, float]:

@@ -173,6 +173,23 @@ def pending_calibration(con: Connection, annotator: str) -> list[int]:
     return [row[0] for row in rows]
 
 
+def control_to_ask_again(con: Connection, annotator: str, round: int) -> list[int]:
+    """Return the control items that ``annotator`` answered in an earlier round and not in this."""
+    rows = con.execute(
+        """
+        SELECT h.item_id FROM human_labels h
+        WHERE h.item_id IN (SELECT item_id FROM selections WHERE control)
+            AND h.item_id IN (SELECT item_id FROM replies
+                WHERE annotator = $annotator AND round < $round AND label IS NOT NULL)
+            AND h.item_id NOT IN (SELECT item_id FROM replies
+                WHERE annotator = $annotator AND round = $round)
+        ORDER BY h.item_id
+        """,
+        {"annotator": annotator, "round": round},
+    ).fetchall()
+    return [row[0] for row in rows]
+
+
 def unanswerable(con: Connection, limit: int) -> list[int]:
     """Return LLM items whose reply was no label and that nobody has labelled, oldest first."""
     rows = con.execute(

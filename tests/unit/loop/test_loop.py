@@ -11,6 +11,7 @@ from imfl_engine.errors import DataError, SettingsError, UsageError
 from imfl_engine.events import Annotated, ModelReady, StepFinished, StepStarted
 from imfl_engine.project import Project
 from imfl_engine.settings import LabelSpec, Settings, Task
+from imfl_engine.store import selections
 from imfl_engine.types import Origin, StepKind
 from imfl_engine.views import ItemFilter
 
@@ -86,10 +87,32 @@ async def test_gold_labels_answer_unattended_and_a_restart_does_nothing_twice(
     started = [(e.step.round, e.step.kind) for e in events if isinstance(e, StepStarted)]
     assert started[0] == (0, StepKind.EVALUATE)
     assert len(started) == len(set(started))
-    annotated = [e.reply.item_id for e in events if isinstance(e, Annotated)]
+    replies = [e.reply for e in events if isinstance(e, Annotated)]
+    annotated = [(reply.item_id, reply.round) for reply in replies]
     assert len(annotated) == len(set(annotated))
     assert await drain(again.advance(gold=True)) == []
     await again.close()
+
+
+async def test_control_items_are_asked_about_again_where_that_costs_nothing(make) -> None:
+    project = await make(budget={"human": 24, "llm": 24, "rounds": 3})
+    await drain(project.advance(gold=True))
+    control, asked = await project.context.database.read(
+        lambda con: (
+            selections.control_ids(con),
+            con.execute(
+                "SELECT round, purpose, list(item_id) FROM replies "
+                "WHERE purpose = 'control' OR round = 1 GROUP BY ALL ORDER BY ALL"
+            ).fetchall(),
+        )
+    )
+    again = {round_: set(ids) for round_, purpose, ids in asked if purpose == "control"}
+    first = {item_id for round_, _, ids in asked if round_ == 1 for item_id in ids}
+    assert control <= first
+    assert again == {2: control, 3: control}
+    trust = (await project.status()).trust.accuracy
+    assert trust is not None
+    assert trust.n == len(control)
 
 
 async def test_the_same_seed_gives_the_same_labels_and_the_same_model(make) -> None:
