@@ -233,7 +233,7 @@ def plan_settings(draft: Draft) -> Settings:
     )
 
 
-def priced_requests(settings: Settings, source: Source) -> list[AnnotationRequest]:
+def priced_requests(source: Source) -> list[AnnotationRequest]:
     """Requests for the first items of the data, to count real tokens; without examples yet."""
     from imfl_engine.data.values import as_options, as_text
 
@@ -267,7 +267,7 @@ async def plan_price(settings: Settings, source: Source) -> CostEstimate:
     def measure() -> CostEstimate:
         annotator = build_annotator(settings)
         assert annotator is not None
-        return annotator.estimate(priced_requests(settings, source), calls=calls)
+        return annotator.estimate(priced_requests(source), calls=calls)
 
     found = await asyncio.to_thread(measure)
     shots = 1 + settings.retrieval.shots

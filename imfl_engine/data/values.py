@@ -52,11 +52,6 @@ def as_text(value: Any) -> str:
     return str(value)
 
 
-def as_optional(value: Any) -> str | None:
-    """A value as a text, or None where there is nothing in it."""
-    return as_text(value) or None
-
-
 def as_label(value: Any) -> str | None:
     """A value as a label; null, an empty string and an empty list mean that there is none.
 

@@ -10,8 +10,6 @@ from dataclasses import dataclass, replace
 
 from imfl_engine.types import Step, StepKind
 
-LAST_OF_ROUND = StepKind.EVALUATE
-
 
 @dataclass(frozen=True, slots=True)
 class LoopState:

@@ -21,8 +21,6 @@ from imfl_tui.widgets.canvas import Canvas, Text
 from imfl_tui.widgets.field import Field
 from imfl_tui.widgets.rows import Rows
 
-WIDEST = 66
-
 
 class Words(Canvas):
     """Wrapped words in a dialog."""

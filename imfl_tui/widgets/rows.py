@@ -28,7 +28,7 @@ class Rows(Canvas):
             """The list that sent it."""
             return self.rows
 
-    def __init__(self, *, title: str = "", id: str | None = None, head: str = "") -> None:
+    def __init__(self, *, title: str = "", id: str | None = None) -> None:
         super().__init__(title=title, id=id, classes="panel")
         self._make: RowBuilder | None = None
         self._head: Callable[[int], Line] | None = None
