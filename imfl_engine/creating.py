@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from imfl_engine.errors import UsageError
 from imfl_engine.settings import Settings
-from imfl_engine.store import incoming, settings_log
+from imfl_engine.store import incoming, items, settings_log
 from imfl_engine.store.database import Database
 from imfl_engine.views import ImportReport
 
@@ -36,6 +36,11 @@ async def create_file(path: Path, settings: Settings, sources: Sequence[Source])
         if sources and report.added == 0:
             raise UsageError(
                 "The data holds no item with text.", "Check the --text column and the file."
+            )
+        if sources and not await database.read(lambda con: items.count(con, "pool")):
+            raise UsageError(
+                "Every item of the data is in the test set too, so nothing is left to label.",
+                "Name other data, or a smaller share with --test.",
             )
         database.close()
         # A log left by a project that was deleted by hand does not belong to this one.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from imfl_engine.data.label_records import ImportedLabel
@@ -14,15 +15,34 @@ from imfl_engine.store import items, labels, rounds
 from imfl_engine.store.database import Connection
 from imfl_engine.types import Action, Origin
 
+Save = Callable[[Connection], None]
 
-async def import_labels(context: LoopContext, path: Path) -> LabelImportReport:
-    """Import every human label in ``path``; all or nothing.
+
+async def import_labels(
+    context: LoopContext, paths: Sequence[Path], encoding: str | None = None
+) -> list[LabelImportReport]:
+    """Import every human label in ``paths``; all of them or nothing.
 
     An item is found by its key, or else by its content. What does not fit is counted, not
-    imported; of several labels for one item the last wins. Raises `DataError` when not one fits.
+    imported; of several labels for one item the last wins. Raises `DataError` when not one of a
+    file fits.
     """
-    tool = await asyncio.to_thread(recognise_labels, path)
-    found = await asyncio.to_thread(lambda: list(read_labels(path)))
+    prepared = [await _prepare(context, path, encoding) for path in paths]
+
+    def save_all(con: Connection) -> None:
+        for _, save in prepared:
+            save(con)
+
+    await context.database.write(save_all)
+    return [report for report, _ in prepared]
+
+
+async def _prepare(
+    context: LoopContext, path: Path, encoding: str | None
+) -> tuple[LabelImportReport, Save]:
+    """Read a file and find its items; nothing is written yet."""
+    tool = await asyncio.to_thread(recognise_labels, path, encoding)
+    found = await asyncio.to_thread(lambda: list(read_labels(path, encoding)))
     assert tool is not None, "read_labels refuses a file of no known tool"
     human = [one for one in found if one.by == "human"]
     decided = [one for one in human if one.label is not None]
@@ -61,8 +81,7 @@ async def import_labels(context: LoopContext, path: Path) -> LabelImportReport:
             batch_id=uuid.uuid4().hex,
         )
 
-    await context.database.write(save)
-    return LabelImportReport(
+    report = LabelImportReport(
         path=path,
         tool=tool,
         imported=len(chosen),
@@ -71,6 +90,7 @@ async def import_labels(context: LoopContext, path: Path) -> LabelImportReport:
         unknown_items=len(decided) - len(ids),
         unknown_labels=unknown_labels,
     )
+    return report, save
 
 
 def _match(con: Connection, found: list[ImportedLabel]) -> dict[int, int]:

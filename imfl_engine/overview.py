@@ -25,21 +25,22 @@ async def read_status(loop: Loop) -> Status:
     step = next_step(state)
     money = facts.balance
     curve = _curve(facts)
+    budget = BudgetUse(
+        human_done=sum(count.human_labelled for count in facts.counts.values()),
+        human_limit=settings.budget.human,
+        llm_done=sum(count.llm_labelled for count in facts.counts.values()),
+        llm_limit=0 if settings.annotator.kind == "none" else settings.budget.llm,
+        money_spent=money.spent,
+        money_reserved=money.reserved + money.lost,
+        money_limit=settings.budget.money_usd,
+        minutes_spent=facts.minutes,
+        minutes_limit=settings.budget.minutes,
+    )
     return Status(
         path=context.database.path,
         step=step,
         rounds=_rounds(facts, _planned(loop, state), step),
-        budget=BudgetUse(
-            human_done=sum(count.human_labelled for count in facts.counts.values()),
-            human_limit=settings.budget.human,
-            llm_done=sum(count.llm_labelled for count in facts.counts.values()),
-            llm_limit=0 if settings.annotator.kind == "none" else settings.budget.llm,
-            money_spent=money.spent,
-            money_reserved=money.reserved + money.lost,
-            money_limit=settings.budget.money_usd,
-            minutes_spent=facts.minutes,
-            minutes_limit=settings.budget.minutes,
-        ),
+        budget=budget,
         curve=curve,
         majority=facts.majority,
         label_counts=facts.label_counts,
@@ -51,7 +52,7 @@ async def read_status(loop: Loop) -> Status:
         annotator=settings.annotator.spec,
         target=settings.training.target,
         embedded=facts.embedded,
-        advice=_advice(facts, curve, state.next_human, state.next_llm, settings.budget.money_usd),
+        advice=_advice(facts, curve, budget, money_spent_up=state.money_spent_up),
         gold_available=facts.gold_available,
     )
 
@@ -186,9 +187,9 @@ def _trust(facts: _Facts) -> LlmTrust:
 def _advice(
     facts: _Facts,
     curve: tuple[CurvePoint, ...],
-    human_left: int,
-    llm_left: int,
-    limit: float | None,
+    budget: BudgetUse,
+    *,
+    money_spent_up: bool,
 ) -> str:
     if not curve:
         return ""
@@ -200,8 +201,8 @@ def _advice(
     evidence = StopEvidence(
         kappas=kappas,
         curve=tuple(point.accuracy for point in curve),
-        human_left=human_left,
-        llm_left=llm_left,
-        money_left=None if limit is None else limit - facts.balance.committed,
+        human_left=max(0, budget.human_limit - budget.human_done),
+        llm_left=max(0, budget.llm_limit - budget.llm_done),
+        money_spent_up=money_spent_up,
     )
     return advise(evidence).reason

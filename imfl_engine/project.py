@@ -328,11 +328,13 @@ class Project:
         """Add items; all or nothing."""
         return await import_items(self._database, self._settings, sources)
 
-    async def import_labels(self, path: Path) -> LabelImportReport:
-        """Add labels made in another tool, or in an earlier export."""
+    async def import_labels(
+        self, paths: Sequence[Path], *, encoding: str | None = None
+    ) -> list[LabelImportReport]:
+        """Add labels made in another tool, or in an earlier export; all files or none."""
         from imfl_engine.importing import import_labels
 
-        return await import_labels(self.context, path)
+        return await import_labels(self.context, paths, encoding)
 
     async def export(
         self, destination: Path, format: str | None = None

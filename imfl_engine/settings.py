@@ -72,9 +72,9 @@ class Budget(_Model):
 
     human: NotNegative = 200
     llm: NotNegative = 800
-    rounds: Positive = 5
-    money_usd: Annotated[float, Field(ge=0.0)] | None = None
-    minutes: Annotated[float, Field(gt=0.0)] | None = None
+    rounds: Annotated[int, Field(gt=0, le=1000)] = 5
+    money_usd: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] | None = None
+    minutes: Annotated[float, Field(gt=0.0, allow_inf_nan=False)] | None = None
 
 
 class Query(_Model):
@@ -185,7 +185,7 @@ class Settings(_Model):
     annotator: Annotator = Annotator()
     training: Training = Training()
     embedder: str = "minilm"
-    seed: int = 0
+    seed: NotNegative = 0
 
     @model_validator(mode="after")
     def _explicit_schedule_sums_to_the_budget(self) -> Settings:

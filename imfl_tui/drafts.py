@@ -39,6 +39,8 @@ class Draft:
     options: str = NONE
     label: str = NONE
     identity: str = NONE
+    guessed_from: str = ""
+    """The data whose columns these are; they are guessed once, then the person's."""
     labels: str = ""
     guidelines: str = ""
     annotator: str = "neighbours"
@@ -154,6 +156,7 @@ def with_columns(draft: Draft, source: Source) -> Draft:
         options=found.options or NONE,
         label=found.label or NONE,
         identity=found.id or NONE,
+        guessed_from=draft.data,
     )
 
 
@@ -214,6 +217,11 @@ def plan_settings(draft: Draft) -> Settings:
         if not draft.model.strip():
             problems.append(f"model: name the model that {spec} should use")
         spec = f"{spec}:{draft.model.strip() or '?'}"
+    for name, given in (("your labels", draft.human), ("LLM labels", draft.llm)):
+        if not given.strip():
+            problems.append(f"{name}: write how many, 0 for none")
+    if not draft.rounds.strip():
+        problems.append("rounds: write how many")
     if problems:
         raise SettingsError(f"Some answers cannot be used: {'; '.join(problems)}.", "Correct them.")
     annotator: dict[str, Any] = {"spec": spec, "base_url": draft.base_url.strip() or None}

@@ -17,6 +17,8 @@ def score(query: str, name: str) -> float | None:
     query, name = query.casefold().strip(), name.casefold()
     if not query:
         return 0.0
+    if _BREAKS.search(query):  # what separates words is all the same
+        query, name = _BREAKS.sub(" ", query), _BREAKS.sub(" ", name)
     length = len(name) / 1000
     if name.startswith(query):
         return 4.0 - length

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from imfl_engine.errors import ImflError
 from imfl_engine.views import CostEstimate, ImportReport
 from imfl_tui import drafts
 from imfl_tui.drafts import Draft
@@ -79,8 +80,15 @@ class NewProject:
 
     async def _find_columns(self) -> None:
         draft = self.draft
+        if draft.guessed_from == draft.data:
+            try:
+                self.sources = await asyncio.to_thread(drafts.open_data, draft)
+                return
+            except ImflError:  # the file has other columns now, or is gone
+                pass
         self.sources = await asyncio.to_thread(drafts.open_data, draft, guess=True)
         self.draft = drafts.with_columns(draft, self.sources[0])
+        drafts.save_draft(self._file, self.draft)
 
     async def _find_labels(self) -> None:
         self.sources = await asyncio.to_thread(drafts.open_data, self.draft)

@@ -35,6 +35,8 @@ def _symbols() -> dict[int, str | None]:
     table.update({code: _ZERO_WIDTH for code in zero_width})
     # Variation selectors choose between glyphs of different width; without them both sides agree.
     table.update({code: None for code in (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))})
+    # So do skin tones, which some terminals draw beside the face; and the box around a digit.
+    table.update({code: None for code in (*range(0x1F3FB, 0x1F400), 0x20E3)})
     table.update({code: _ZERO_WIDTH for code in range(0xE0000, 0xE0080)})
     table.update({code: "\ufffd" for code in range(0xD800, 0xE000)})
     return table
@@ -167,7 +169,7 @@ def fraction(value: float, decimals: int = 2) -> str:
 def money(value: float) -> str:
     """US dollars, with enough digits that a small sum is not shown as nothing."""
     if value and abs(value) < 0.10:
-        return f"${value:.3f}" if abs(value) >= 0.001 else "under $0.001"
+        return f"${value:.3f}" if abs(value) >= 0.001 else "<$0.001"
     return f"${value:,.2f}"
 
 

@@ -65,5 +65,7 @@ def estimate_cost(
         money_high=price.cost(tokens[1], 0, tokens[3]) if price else None,
         minutes_of_person=0.0,
         price_known=price is not None,
-        price_source=price.source if price else "unknown: give it with --price IN OUT",
+        price_source=price.source
+        if price
+        else "unknown: set annotator.price_input and annotator.price_output",
     )

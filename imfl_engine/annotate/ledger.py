@@ -155,10 +155,10 @@ class Ledger:
         if balance.lost > 0:
             parts.append(f"${balance.lost:.4f} possibly billed for answers that never came")
         return BudgetReached(
-            f"The money limit of ${self.limit or 0.0:.2f} is reached: {', '.join(parts)}; "
+            f"The money limit of {_dollars(self.limit or 0.0)} is reached: {', '.join(parts)}; "
             f"the next request could cost up to ${usd:.4f}.",
-            "Raise it with `imfl-tui config PROJECT.db budget.money_usd AMOUNT`, or go on with "
-            "the labels there are.",
+            "The loop goes on with the labels there are; `imfl-tui config PROJECT.db "
+            "budget.money_usd AMOUNT` raises the limit for the rounds after it.",
         )
 
     def sent(self, charge_id: str) -> None:
@@ -220,3 +220,8 @@ class Ledger:
         self._sent.discard(charge_id)
         self._freed.set()
         return usd
+
+
+def _dollars(usd: float) -> str:
+    """US dollars in cents, or with four digits where cents do not say it."""
+    return f"${usd:.2f}" if abs(usd - round(usd, 2)) < 5e-5 else f"${usd:.4f}"

@@ -75,8 +75,9 @@ def unknown_price(model: str, base_url: str | None) -> PriceUnknown:
     where = f" at {base_url}" if base_url else ""
     return PriceUnknown(
         f"The price of the model '{model}'{where} is not known.",
-        "Give it in US dollars per million tokens with `--price IN OUT`; "
-        "for a server that charges nothing, `--price 0 0`.",
+        "Give it in US dollars per million tokens: `--price IN OUT` for a new project, `imfl-tui "
+        "config` with annotator.price_input and annotator.price_output for this one (0 and 0 for a "
+        "server that charges nothing).",
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -51,17 +51,23 @@ def tool_of(names: Sequence[str], rows: Sequence[Row]) -> LabelTool | None:
     columns = set(names)
     if columns >= _OURS:
         return "imfl-tui"
-    if "data" in columns and all(isinstance(row.get("data"), dict) for row in rows):
+    if "data" in columns and _mostly(isinstance(row.get("data"), dict) for row in rows):
         return "labelstudio" if columns & {"annotations", "predictions", "completions"} else None
     if "status" in columns and _question(names):
         return "argilla"
-    if {"text", "answer"} <= columns and all(
+    if {"text", "answer"} <= columns and _mostly(
         row.get("answer") in ("accept", "reject", "ignore") for row in rows
     ):
         return "prodigy"
-    if {"text", "label"} <= columns and all(_is_doccano(row.get("label")) for row in rows):
+    if {"text", "label"} <= columns and _mostly(_is_doccano(row.get("label")) for row in rows):
         return "doccano"
     return None
+
+
+def _mostly(answers: Iterable[bool]) -> bool:
+    """Whether more than half are true: a damaged record does not make a file another tool's."""
+    given = list(answers)
+    return 2 * sum(given) > len(given)
 
 
 def _is_doccano(label: Any) -> bool:
@@ -110,7 +116,9 @@ def _from_prodigy(row: Row) -> Iterator[ImportedLabel]:
 
 
 def _from_label_studio(row: Row) -> Iterator[ImportedLabel]:
-    data = row["data"]
+    data = row.get("data")
+    if not isinstance(data, dict):
+        data = {}
     given_text = "text" if "text" in data else None
     columns = guess_columns(list(data), [data], Columns(given_text, label="")).columns
     comments = row.get("comments") or []
@@ -155,7 +163,8 @@ def _from_label_studio(row: Row) -> Iterator[ImportedLabel]:
 
 def _from_argilla(row: Row) -> Iterator[ImportedLabel]:
     question = _question(list(row)) or "label"
-    responses = row.get(f"{question}.responses")
+    answers = row.get(f"{question}.responses")
+    responses = answers if isinstance(answers, list) else []
     states = row.get(f"{question}.responses.status") or []
     users = row.get(f"{question}.responses.users") or []
     suggestion = as_label(row.get(f"{question}.suggestion"))
@@ -164,7 +173,7 @@ def _from_argilla(row: Row) -> Iterator[ImportedLabel]:
     columns = guess_columns(list(plain), [plain], Columns(given_text, label="", id="")).columns
     submitted = [
         place
-        for place in range(len(responses or []))
+        for place in range(len(responses))
         if place >= len(states) or states[place] == "submitted"
     ]
     about: dict[str, Any] = {
@@ -176,7 +185,7 @@ def _from_argilla(row: Row) -> Iterator[ImportedLabel]:
     }
     for place in submitted:
         user = users[place] if place < len(users) else None
-        label = as_label((responses or [])[place])
+        label = as_label(responses[place])
         yield ImportedLabel(**about, label=label, annotator=as_text(user) or None)
     if not submitted:
         yield ImportedLabel(

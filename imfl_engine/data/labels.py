@@ -65,8 +65,7 @@ def read_labels(path: str | Path, encoding: str | None = None) -> Iterator[Impor
     if tool is None:
         raise UsageError(
             f"'{path}' is no record of labels that is known.",
-            "Known are exports of Prodigy, Label Studio, Argilla, doccano and imfl-tui; for "
-            "another file name its label column with --label.",
+            "Known are exports of Prodigy, Label Studio, Argilla, doccano and imfl-tui.",
         )
     with closing(open_reader(str(path), encoding)) as reader:
         convert = CONVERTERS[tool]

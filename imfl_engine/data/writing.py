@@ -70,7 +70,7 @@ def export_format(destination: Path, name: str | None = None) -> ExportFormat:
         raise UsageError(
             f"'{destination}' has an ending that no export format has.",
             "End it in .parquet, .jsonl or .csv, name a folder for a Hugging Face data set, or "
-            "give --format prodigy, labelstudio, argilla or doccano.",
+            "choose the format of Prodigy, Label Studio or Argilla (--format).",
         )
     for known in ("dataset", *_ENDINGS):
         if name == known:

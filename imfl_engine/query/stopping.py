@@ -22,15 +22,15 @@ class StopEvidence:
     """What is known after a round.
 
     ``kappas`` compare each model with the one before, newest last; ``curve`` holds the accuracy
-    after each round, newest last; money in US dollars, None means no limit.
+    after each round, newest last; ``human_left`` and ``llm_left`` count what the whole budget still
+    holds.
     """
 
     kappas: tuple[float, ...] = ()
     curve: tuple[Interval, ...] = ()
     human_left: int = 0
     llm_left: int = 0
-    money_left: float | None = None
-    cost_of_next_round: float | None = None
+    money_spent_up: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +56,8 @@ def advise(evidence: StopEvidence) -> Advice:
     """Weigh the evidence; stable predictions must be seen twice before they count."""
     if evidence.human_left <= 0 and evidence.llm_left <= 0:
         return Advice("stop", "The label budget is spent.")
-    if (
-        evidence.money_left is not None
-        and evidence.cost_of_next_round is not None
-        and evidence.cost_of_next_round > evidence.money_left
-    ):
-        return Advice(
-            "stop",
-            f"The next round would cost up to ${evidence.cost_of_next_round:.2f}, "
-            f"but ${evidence.money_left:.2f} is left.",
-        )
+    if evidence.money_spent_up and evidence.human_left <= 0:
+        return Advice("stop", "The money budget is spent; your labels are given.")
     gain = _gain(evidence.curve)
     recent = evidence.kappas[-2:]
     if len(recent) == 2 and min(recent) >= _STABLE_KAPPA:

@@ -10,7 +10,7 @@ from imfl_engine.types import Purpose, StepKind
 
 
 async def measure(
-    project: Project, dataset: str, arm: Arm, seconds: float, *, changes: str
+    project: Project, dataset: str, arm: Arm, seconds: float, *, changes: str, data: str
 ) -> ReplayRow:
     """Read everything a row holds from a project whose loop is through."""
     context = project.context
@@ -59,6 +59,7 @@ async def measure(
         training=arm.training,
         routing=arm.routing,
         changes=changes,
+        data=data,
         rounds=settings.budget.rounds,
         test_size=status.test_size,
         curve=[point.accuracy.value for point in status.curve],

@@ -56,19 +56,29 @@ class ReplayRow:
     routing: str = "planned"
     changes: str = ""
     """Settings other than an arm's words and the flags, as in ``training.frozen_layers=3``."""
+    data: str = ""
+    """A hash of the files it was measured on, how they were read and split, and of the budget."""
     curve: list[float] = field(default_factory=list)
 
     @property
     def key(self) -> tuple[Any, ...]:
         """What makes a row the same experiment."""
-        return row_key(self.dataset, self.arm, self.seed, self.annotator, self.target, self.changes)
+        return row_key(
+            self.dataset,
+            self.arm,
+            self.seed,
+            self.annotator,
+            self.target,
+            self.changes,
+            self.data,
+        )
 
 
 def row_key(
-    dataset: str, arm: str, seed: int, annotator: str, target: str, changes: str
+    dataset: str, arm: str, seed: int, annotator: str, target: str, changes: str, data: str
 ) -> tuple[Any, ...]:
-    """Return the identity of an experiment; the annotator does not matter to human-only arms."""
-    return dataset, arm, seed, annotator, target, changes
+    """Return the identity of an experiment."""
+    return dataset, arm, seed, annotator, target, changes, data
 
 
 def read_rows(path: Path) -> list[ReplayRow]:

@@ -43,7 +43,8 @@ class ReplayConfig:
     file of rows, added to if it is there. ``work`` is the folder of the arms' projects and of the
     embedded items; one that is named stays for the next replay, the default beside ``out`` goes
     when all is done. ``keep`` keeps every arm's project. ``changes`` names what ``settings`` holds
-    besides the flags, for the rows.
+    besides the flags, for the rows. ``data`` is a hash of the files, how they are read and split, and
+    of the budget: what was measured on other data is not taken for this.
     """
 
     dataset: str
@@ -56,6 +57,7 @@ class ReplayConfig:
     keep: bool = False
     threads: int | None = None
     changes: str = ""
+    data: str = ""
 
     @property
     def folder(self) -> Path:
@@ -83,6 +85,7 @@ async def replay(config: ReplayConfig) -> AsyncGenerator[ReplayEvent, None]:
     """
     from imfl_engine.compute.client import Compute
 
+    rows = {row.key: row for row in read_rows(config.out)}  # before anything is made
     config.out.parent.mkdir(parents=True, exist_ok=True)
     config.folder.mkdir(parents=True, exist_ok=True)
     training = config.settings.training
@@ -90,7 +93,6 @@ async def replay(config: ReplayConfig) -> AsyncGenerator[ReplayEvent, None]:
         config.folder, device=training.device, threads=config.threads, ray=training.ray
     )
     runs = [(arm, seed) for seed in config.seeds for arm in config.arms]
-    rows = {row.key: row for row in read_rows(config.out)}
     started = time.monotonic()
     fresh = 0
     try:
@@ -104,6 +106,7 @@ async def replay(config: ReplayConfig) -> AsyncGenerator[ReplayEvent, None]:
                 settings.annotator.spec,
                 settings.training.target,
                 config.changes,
+                config.data,
             )
             if key in rows:
                 yield RowFinished(rows[key], reused=True)
@@ -137,7 +140,8 @@ async def replay(config: ReplayConfig) -> AsyncGenerator[ReplayEvent, None]:
 
 async def _base_project(config: ReplayConfig, compute: Compute) -> Path:
     """Import and embed everything once; returns the project that the arms are copied from."""
-    path = config.folder / f"{_safe(config.dataset)}-base.db"
+    name = "-".join(filter(None, (config.dataset, config.data, "base")))
+    path = config.folder / f"{_safe(name)}.db"
     complete = path.with_suffix(".complete")
     if complete.exists():
         return path
@@ -169,7 +173,7 @@ async def _run_arm(
     config: ReplayConfig, arm: Arm, settings: Settings, compute: Compute, base: Path
 ) -> AsyncGenerator[str | ReplayRow, None]:
     """Run one arm in its own project, going on where an earlier replay left it."""
-    identity = "\x1f".join(map(str, (config.dataset, settings.model_dump_json())))
+    identity = "\x1f".join(map(str, (config.dataset, config.data, settings.model_dump_json())))
     path = config.folder / f"{_safe(arm.name)}-{sha256(identity.encode()).hexdigest()[:12]}.db"
     if not path.exists():
         copy = path.with_suffix(".copy")
@@ -189,7 +193,9 @@ async def _run_arm(
                 if isinstance(event, StepStarted):
                     yield f"round {event.step.round}, {event.step.kind}"
         seconds = time.monotonic() - started
-        yield await measure(project, config.dataset, arm, seconds, changes=config.changes)
+        yield await measure(
+            project, config.dataset, arm, seconds, changes=config.changes, data=config.data
+        )
     finally:
         await project.close()
     if not config.keep:

@@ -69,6 +69,8 @@ class Database:
             )
         if path.stat().st_size == 0:
             raise NotAProject(f"{path} is empty, not an imfl-tui project.", "Choose another file.")
+        if not _is_duckdb(path):  # DuckDB would read a csv or json file as a database of its own
+            raise NotAProject(f"{path} is not an imfl-tui project.", "Choose another file.")
         connection = _connect(path)
         try:
             migrations.check(connection, path)
@@ -258,6 +260,15 @@ def first_line(text: str) -> str:
     """Return the first line of a library's message, without its class prefix."""
     line = text.strip().splitlines()[0] if text.strip() else "no reason given"
     return re.sub(r"^[A-Z][A-Za-z ]* Error: ", "", line)
+
+
+def _is_duckdb(path: Path) -> bool:
+    """Whether the file has the mark of DuckDB; one that cannot be read is left for it to refuse."""
+    try:
+        with path.open("rb") as file:
+            return file.read(12)[8:] == b"DUCK"
+    except OSError:
+        return True
 
 
 def _connect(path: Path) -> Connection:

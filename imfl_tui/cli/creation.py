@@ -133,7 +133,9 @@ async def import_(
         labels = text is None and all(recognise_labels(name, encoding) for name in data)
     if labels:
         async with opened(project) as opened_project:
-            reports = [await opened_project.import_labels(Path(name)) for name in data]
+            reports = await opened_project.import_labels(
+                [Path(name) for name in data], encoding=encoding
+            )
         if json:
             show_json(reports)
         for one in reports:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -114,6 +116,10 @@ async def replay(
         out=out,
         keep=keep,
         changes=" ".join(sorted(changes or ())),
+        data=_mark_of(
+            [*train, test or DEFAULT_TEST_SHARE],
+            [text, context, options, label, id, preset, embedder, human, llm, rounds],
+        ),
     )
     rows: list[ReplayRow] = []
     with Reporter() as reporter:
@@ -135,6 +141,21 @@ async def replay(
             "Start the same command again: what is finished is not done twice.",
         )
     say(f"{len(rows)} rows are in {out}.")
+
+
+def _mark_of(names: Sequence[str], common: Sequence[object]) -> str:
+    """A hash of what the files hold and of what all arms have in common.
+
+    A share or an ``hf:`` name stands for itself.
+    """
+    digest = sha256(repr(list(common)).encode())
+    for name in names:
+        path = Path(name).expanduser()
+        files = sorted(path.rglob("*")) if path.is_dir() else [path]
+        contents = [file.read_bytes() for file in files if file.is_file()]
+        for content in contents or [name.encode()]:
+            digest.update(sha256(content).digest())
+    return digest.hexdigest()[:12]
 
 
 def _name_of(source: str) -> str:

@@ -40,9 +40,12 @@ async def next_(
         return
     if not waiting:
         say(f"Nothing waits for a label; next is {step_words(status.step)}.")
-        say(f"Run `imfl-tui run {project}` to go on." if _can_run(status.step.kind) else "")
+        if _can_run(status.step.kind):
+            say(f"Run `imfl-tui run {project}` to go on.")
     for item in waiting:
         show(f"{item.item.item_id}\t{item.item.key}")
+        if item.item.context:
+            show(item.item.context)
         show(item.item.text)
         for index, option in enumerate(item.item.options):
             show(f"  {option_letter(index)}  {option}")

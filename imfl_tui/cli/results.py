@@ -118,6 +118,8 @@ async def predict(
     """Label new items with the newest model."""
     from imfl_engine.data.guess import Columns
 
+    if out.exists() and Path(data).exists() and out.samefile(data):
+        raise UsageError(f"'{out}' is the data itself.", "Name another file for the predictions.")
     async with opened(project) as opened_project:
         columns = Columns(text, context, options, label="", id=id)
         source = open_sources([data], columns, encoding=encoding)[0]

@@ -28,6 +28,9 @@ def waiting_lines(status: Status, price: CostEstimate | None, running: bool) -> 
         cost = f" for about {money_range(price.money_low, price.money_high)}" if price else ""
         words = f"{left} by {one_line(status.annotator, 40)}{cost}"
         return [line(("enter", "key"), (" starts: ", "dim"), words)]
+    if step.kind is StepKind.ANNOTATE:
+        words = "The first requests are on their way; the figures come with the first reply."
+        return [line((words, "dim"))]
     if step.kind is StepKind.LABEL:
         words = "The LLM labels its share as soon as you have labelled yours: it learns from your labels."
         return [line((words, "dim"))]

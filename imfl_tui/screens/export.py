@@ -116,7 +116,6 @@ class ExportScreen(ImflScreen):
 
     @on(Input.Submitted)
     async def _submitted(self) -> None:
-        self.set_focus(None)
         await self.action_write()
 
     def status_changed(self, status: Status) -> None:
@@ -186,5 +185,7 @@ class ExportScreen(ImflScreen):
     def _export_ended(self, message: JobEnded) -> None:
         if message.error is None and not message.cancelled:
             self._written = self._target
+            if self.is_shown:  # keys are the screen's again; after an error the place is corrected
+                self.set_focus(None)
         if self.is_shown:
             self._show_result()

@@ -11,7 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 
 from imfl_engine.types import Origin
-from imfl_engine.views import ItemDetail, ReviewPage, ReviewRow
+from imfl_engine.views import ItemDetail, ReviewPage, ReviewRow, Status
 from imfl_tui.lines.review import Decision, detail_lines, recount, review_row, totals_line
 from imfl_tui.prompts import prompt_parts
 from imfl_tui.screens.base import HOME
@@ -63,6 +63,7 @@ class ReviewScreen(ItemListScreen):
         self._page: ReviewPage | None = None
         self._details: dict[int, ItemDetail] = {}
         self._loading = False
+        self._known = (-1, -1)
 
     def body(self) -> ComposeResult:
         """Queue left, item right, labels below."""
@@ -77,6 +78,17 @@ class ReviewScreen(ItemListScreen):
 
     async def resumed(self) -> None:
         """Fetch the queue anew: there may be new labels, or better risks."""
+        await self._load(fresh=True)
+
+    def status_changed(self, status: Status) -> None:
+        """After a training, or with more labels of the LLM, the queue has another order."""
+        known = (len(status.curve), status.trust.labels)
+        if known != self._known:
+            seen, self._known = self._known[0] >= 0, known
+            if seen:
+                self.beside("queue", self._load_again)
+
+    async def _load_again(self) -> None:
         await self._load(fresh=True)
 
     def place(self) -> Line | str:

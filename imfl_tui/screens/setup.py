@@ -35,9 +35,22 @@ class SetupScreen(ImflScreen):
         Binding(
             "escape", "back", "Back", id="setup.back", tooltip="The step before; leaves at last"
         ),
-        Binding("down", "app.focus_next", "Field", id="setup.down", tooltip="Next field"),
         Binding(
-            "up", "app.focus_previous", "Up", id="setup.up", show=False, tooltip="Field before"
+            "down",
+            "app.focus_next",
+            "Field",
+            id="setup.down",
+            tooltip="Next field",
+            priority=True,
+        ),
+        Binding(
+            "up",
+            "app.focus_previous",
+            "Up",
+            id="setup.up",
+            show=False,
+            tooltip="Field before",
+            priority=True,
         ),
         Binding("ctrl+t", "test", "Test annotator", id="setup.test", tooltip="Ask it one question"),
     ]
@@ -66,6 +79,10 @@ class SetupScreen(ImflScreen):
         """Which step."""
         return f"new project · step {self._step + 1} of {len(STEPS)}"
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """The annotator can be tested where it is chosen."""
+        return action != "test" or self._title == "annotator"
+
     @property
     def _title(self) -> str:
         return STEPS[self._step].title
@@ -79,6 +96,7 @@ class SetupScreen(ImflScreen):
         await holder.mount_all([self._field(field) for field in step.fields])
         self.query_one("#steps", Text).show(step_lines(self._step))
         self.show_header()
+        self.refresh_bindings()
         self._say("")
         self._show_facts()
         self.query_one("#hint", Text).show([])
@@ -182,10 +200,13 @@ class SetupScreen(ImflScreen):
         try:
             await self._new.check(step)
         except ImflError as error:
-            self._say(error.message, "bad", error.hint)
+            if self._title == step:
+                self._say(error.message, "bad", error.hint)
             return
         finally:
             self._busy = False
+        if self._title != step:  # the person went back meanwhile
+            return
         self._step += 1
         await self._show_step()
         if self._title in ("budget", "create"):

@@ -20,9 +20,13 @@ class Field(Input):
         return safe_text(value, 10_000)
 
     async def on_key(self, event: events.Key) -> None:
-        """Run the field's own bindings in the order of the keys."""
+        """Run the field's own bindings in the order of the keys.
+
+        Not those for scrolling, which a line of text has no use for: its arrows are the screen's.
+        """
         found = self._bindings.key_to_bindings.get(event.key)
-        if found and not event.is_printable:
-            event.stop()
-            event.prevent_default()
-            await self.run_action(found[0].action)
+        if not found or event.is_printable or found[0].action.startswith(("scroll_", "page_")):
+            return
+        event.stop()
+        event.prevent_default()
+        await self.run_action(found[0].action)

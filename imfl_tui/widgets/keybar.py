@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from textual.binding import Binding
 from textual.screen import Screen
 
 from imfl_tui.keymap import key_name
@@ -49,7 +50,10 @@ def spans_of(key: Key) -> list[Span]:
 
 def keys_of(screen: Screen[Any]) -> list[Key]:
     """The shown bindings of a screen, each action once, in the order they are declared."""
+    # A keymap puts the bindings it changes behind the others.
+    declared = {binding.id: place for place, binding in enumerate(_declared(screen))}
     keys: dict[str, Key] = {}
+    places: dict[str, int] = {}
     for active in screen.active_bindings.values():
         binding = active.binding
         if not binding.show or not active.enabled or not binding.description:
@@ -59,7 +63,14 @@ def keys_of(screen: Screen[Any]) -> list[Key]:
         keep = binding.id in ("app.help", "app.palette")
         words = "" if keep else binding.description.lower()
         keys.setdefault(action, Key(key_name(binding.key), words, action, keep))
-    return sorted(keys.values(), key=lambda key: key.keep)
+        places[action] = declared.get(binding.id, len(declared))
+    return sorted(keys.values(), key=lambda key: (key.keep, places[key.action]))
+
+
+def _declared(screen: Screen[Any]) -> list[Binding]:
+    """The bindings of the screen's class, then those of the app's, as they are written."""
+    given = [*type(screen).BINDINGS, *type(screen.app).BINDINGS]
+    return [binding for binding in given if isinstance(binding, Binding)]
 
 
 class KeyBar(Canvas):

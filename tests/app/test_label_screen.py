@@ -142,6 +142,16 @@ async def test_the_picker_finds_one_of_many_labels_in_three_keys(make_app):
         assert project.answers[item_id] == "pin_z"
 
 
+async def test_the_arrows_move_in_the_picker_while_its_field_has_the_focus(make_app):
+    project = FakeProject(labels=("card_arrival", "card_lost", "card_payment"))
+    app = make_app(project)
+    async with app.run_test() as pilot:
+        screen = await label_screen(app, pilot)
+        item_id = screen._batch.current.item.item_id
+        await pilot.press("slash", *"card", "down", "down", "up", "enter")
+        assert project.answers[item_id] == "card_lost"
+
+
 async def test_options_of_the_item_are_its_labels_in_multiple_choice(make_app):
     project = FakeProject(options=("aspirin", "warfarin", "rest"), labels=())
     app = make_app(project)

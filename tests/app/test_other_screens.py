@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from driving import go, shown, until
@@ -13,6 +14,7 @@ from imfl_engine.views import ItemFilter
 from imfl_tui.app import ImflApp
 from imfl_tui.screens.dialogs import Confirm, Reader
 from imfl_tui.screens.help import Help
+from imfl_tui.widgets.field import Field
 from imfl_tui.widgets.rows import Rows
 
 
@@ -143,6 +145,33 @@ async def test_export_asks_before_it_replaces_a_file(make_app, tmp_path: Path):
         assert not [call for call in project.calls if call[0] == "export"]
 
 
+async def test_after_an_export_that_failed_the_place_can_be_corrected(make_app, tmp_path: Path):
+    project = FakeProject(path=tmp_path / "p.db")
+    project.error = EndpointError("There is no such place.", "Choose another.")
+    app = make_app(project)
+    async with app.run_test(notifications=True) as pilot:
+        await go(app, pilot, "export")
+        await pilot.press("d", "enter")
+        await until(app, "There is no such place.")
+        assert isinstance(app.screen.focused, Field)
+        project.error = None
+        await pilot.press("enter")
+        await until(app, "written:")
+        assert app.screen.focused is None
+
+
+async def test_review_takes_a_new_order_up_while_it_is_shown(make_app):
+    project = FakeProject()
+    app = make_app(project)
+    async with app.run_test() as pilot:
+        await go(app, pilot, "review", "to review")
+        first = project._review_rows()[0].item_id
+        project.reviewed[first] = "accepted"  # what another training may do to the queue
+        assert "280 to review" in shown(app)
+        app.status = replace(app.status, curve=(*app.status.curve, app.status.curve[-1]))
+        await until(app, "279 to review")
+
+
 async def test_jobs_run_beside_the_keyboard_on_every_screen(make_app):
     project = FakeProject()
     project.script, project.hold = annotation_script(24), True
@@ -242,3 +271,29 @@ async def test_the_set_up_makes_a_project_from_a_file(tmp_path: Path, sample_dat
         assert app.current_mode == "home"
         assert target.exists()
         assert app.project.settings.task.label_names
+
+
+async def test_in_the_set_up_arrows_change_the_field_and_chosen_columns_stay(tmp_path: Path):
+    data = tmp_path / "orders.csv"
+    data.write_text("id,order,body\n1,o1,cheap and fine\n2,o2,never again\n3,o3,so so\n")
+    app = ImflApp(tmp_path / "new.db", None, preferences_file=tmp_path / "s.toml", start_jobs=False)
+    async with app.run_test(size=(100, 30)) as pilot:
+        await pilot.pause()
+        screen = app.screen
+        screen.query_one("#f-data").value = str(data)
+        await pilot.press("down")
+        assert screen.focused.id == "f-test"
+        await pilot.press("up")
+        assert screen.focused.id == "f-data"
+        await pilot.press("enter")
+        await until(app, "step 2")
+        screen.query_one("#f-context").focus()
+        await pilot.press("right", "right")
+        assert screen.query_one("#f-context").value == "order"
+        await pilot.press("enter")
+        await until(app, "step 3")
+        await pilot.press("escape", "escape")
+        await until(app, "step 1")
+        await pilot.press("enter")
+        await until(app, "step 2")
+        assert screen.query_one("#f-context").value == "order"

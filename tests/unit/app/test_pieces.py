@@ -124,6 +124,11 @@ def test_a_few_letters_find_a_label():
     assert ranked("zz", names) == []
 
 
+def test_a_space_stands_for_whatever_separates_words():
+    names = ["card_payment_wrong_exchange_rate", "card_arrival"]
+    assert ranked("card arr", names)[0] == "card_arrival"
+
+
 def test_among_equals_the_often_used_comes_first():
     assert ranked("", ["a", "b"], weights={"b": 3})[0] == "b"
     assert ranked("ca", ["cash", "card"], weights={"card": 1})[0] == "card"
@@ -277,6 +282,13 @@ def test_every_wrong_answer_is_named_at_once():
     with pytest.raises(SettingsError) as error:
         drafts.plan_settings(Draft(labels="a,b", human="many", price="1", annotator="openai"))
     for word in ("your labels", "price", "model"):
+        assert word in error.value.message
+
+
+def test_a_budget_that_is_left_blank_is_asked_for():
+    with pytest.raises(SettingsError) as error:
+        drafts.plan_settings(Draft(labels="a,b", human=" ", llm="", rounds=""))
+    for word in ("your labels", "LLM labels", "rounds"):
         assert word in error.value.message
 
 

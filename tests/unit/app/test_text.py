@@ -76,6 +76,10 @@ def test_control_characters_become_visible_symbols():
     assert safe_text("a\r\nb\rc\td", newlines=True) == "a\nb\nc    d"
 
 
+def test_emoji_are_as_wide_as_every_terminal_draws_them():
+    assert safe_text("👍🏽 ✔\ufe0f 1\ufe0f\u20e3") == "👍 ✔ 1"
+
+
 def test_stacks_of_combining_marks_are_cut():
     assert safe_text("e" + "\u0301" * 500) == "e" + "\u0301" * 3
 
@@ -107,7 +111,7 @@ def test_durations_have_at_most_two_units(seconds: float | None, words: str):
 
 def test_small_sums_are_not_shown_as_nothing():
     assert money(0.0021) == "$0.002"
-    assert money(0.0000002) == "under $0.001"
+    assert money(0.0000002) == "<$0.001"
     assert money(0) == "$0.00"
     assert money(1234.5) == "$1,234.50"
 

@@ -21,10 +21,11 @@ def test_a_spent_budget_stops():
     assert advise(StopEvidence()).action == "stop"
 
 
-def test_money_that_does_not_reach_for_another_round_stops():
-    advice = advise(StopEvidence(human_left=9, money_left=0.5, cost_of_next_round=0.9))
+def test_without_money_it_stops_once_the_person_has_given_all_labels():
+    advice = advise(StopEvidence(llm_left=9, money_spent_up=True))
     assert advice.action == "stop"
-    assert "$0.90" in advice.reason
+    assert "money" in advice.reason
+    assert advise(StopEvidence(human_left=9, money_spent_up=True)).action == "continue"
 
 
 def test_models_that_agree_twice_stop_and_once_do_not():
