@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from imfl_engine import label_model
 from imfl_engine.events import Event, Progress, TrainingProgress
+from imfl_engine.label_model import Evidence, LabelModel, wilson
 from imfl_engine.loop.context import LoopContext, model_input
 from imfl_engine.loop.evidence import Gathered
 from imfl_engine.loop.fine_tune import fine_tune
@@ -55,6 +56,22 @@ def is_wanted(settings: Settings, gathered: Gathered, *, last: bool) -> bool:
         and evidence.size >= FEWEST
         and bool((evidence.llm >= 0).any())
     )
+
+
+def is_believable(evidence: Evidence, fitted: LabelModel) -> bool:
+    """Whether a fit that heard the halves agrees with how often the LLM is wrong.
+
+    An LLM that is shown the human labels, as most are, errs on items that are alike in the same
+    way; the halves learn these errors from each other's labels and confirm them. Then the risks say
+    fewer errors than the pairs of human and LLM labels allow (the lower end of their 95 % interval),
+    and the opinion is not heard.
+    """
+    pairs = (evidence.human >= 0) & (evidence.llm >= 0)
+    in_doubt = (evidence.human < 0) & (evidence.llm >= 0) & ~evidence.confirmed_mask
+    if not pairs.any() or not in_doubt.any():
+        return False
+    wrong = int((evidence.human[pairs] != evidence.llm[pairs]).sum())
+    return fitted.expected_errors / int(in_doubt.sum()) >= wilson(wrong, int(pairs.sum())).low
 
 
 async def second_opinion(

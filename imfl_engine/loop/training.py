@@ -18,10 +18,21 @@ from imfl_engine.loop.context import LoopContext
 from imfl_engine.loop.evidence import Gathered, gather
 from imfl_engine.loop.fine_tune import fine_tune
 from imfl_engine.loop.holding_out import validation_rows, without_measured_items
-from imfl_engine.loop.second_opinion import HeldOut, is_wanted, remove_halves, second_opinion
+from imfl_engine.loop.second_opinion import (
+    HeldOut,
+    is_believable,
+    is_wanted,
+    remove_halves,
+    second_opinion,
+)
 from imfl_engine.store import rounds, selections, vectors
 from imfl_engine.store.database import Connection
 from imfl_engine.types import StepKind
+
+NOT_BELIEVED = (
+    "The second opinion is not heard: it trusts the LLM more than your own labels allow.",
+    "That happens where the LLM makes the same mistake on similar items.",
+)
 
 
 async def train(context: LoopContext, round: int, *, last: bool) -> AsyncGenerator[Event, None]:
@@ -33,19 +44,23 @@ async def train(context: LoopContext, round: int, *, last: bool) -> AsyncGenerat
     settings = context.settings
     gathered = await gather(context)
     await asyncio.to_thread(remove_halves, context.files)
+    fitted: LabelModel | None = None
     if is_wanted(settings, gathered, last=last):
         async with aclosing(second_opinion(context, gathered, round)) as opinions:
             async for opinion in opinions:
-                if isinstance(opinion, HeldOut):
-                    gathered = gathered.with_opinion(opinion.probabilities)
-                else:
+                if not isinstance(opinion, HeldOut):
                     yield opinion
+                    continue
+                informed = gathered.with_opinion(opinion.probabilities)
+                fitted = await _fit(context, informed)
+                if is_believable(informed.evidence, fitted):
+                    gathered = informed
+                else:
+                    fitted = None
+                    yield Notice("info", *NOT_BELIEVED)
     evidence, classes = gathered.evidence, gathered.classes
-    fitted: LabelModel | None = None
-    if (evidence.llm >= 0).any():
-        fitted = await asyncio.to_thread(
-            label_model.fit, evidence, classes=len(classes), seed=settings.seed
-        )
+    if fitted is None and (evidence.llm >= 0).any():
+        fitted = await _fit(context, gathered)
     training_set = await asyncio.to_thread(
         label_model.training_set,
         settings.training.loss,
@@ -89,6 +104,15 @@ async def train(context: LoopContext, round: int, *, last: bool) -> AsyncGenerat
             yield event
     assert ready is not None, "a training that ends without an error ends with its model"
     await _complete(context, round, details, gathered, fitted)
+
+
+async def _fit(context: LoopContext, gathered: Gathered) -> LabelModel:
+    return await asyncio.to_thread(
+        label_model.fit,
+        gathered.evidence,
+        classes=len(gathered.classes),
+        seed=context.settings.seed,
+    )
 
 
 async def _of_this_round(context: LoopContext, built: TrainingSet, round: int) -> TrainingSet:

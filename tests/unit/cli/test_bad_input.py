@@ -252,6 +252,39 @@ def test_a_setting_with_a_wrong_value(refused: Callable[..., str], project: Path
     assert "budget.human" in refused("config", "p.db", "budget.human", "many", code=2)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("budget.money_usd", "Infinity"), ("budget.rounds", "1000000"), ("seed", "9" * 3 + ".5")],
+)
+def test_a_setting_that_could_not_work(
+    refused: Callable[..., str], project: Path, name: str, value: str
+) -> None:
+    assert name in refused("config", "p.db", name, value, code=2)
+
+
+def test_a_seed_below_zero(refused: Callable[..., str]) -> None:
+    assert "seed" in refused("new", "p.db", "good.jsonl", "--seed", "-1", code=2)
+
+
+def test_a_test_file_that_holds_every_item(refused: Callable[..., str]) -> None:
+    told = refused("new", "p.db", "good.jsonl", "--test", "good.jsonl", code=2)
+    assert "nothing is left to label" in told
+
+
+def test_predictions_onto_the_data_itself(refused: Callable[..., str], project: Path) -> None:
+    assert "is the data itself" in refused("predict", "p.db", "good.jsonl", "good.jsonl", code=2)
+
+
+def test_of_two_label_files_one_that_is_broken(
+    refused: Callable[..., str], project: Path, folder: Path
+) -> None:
+    answers = [{"text": row["text"], "label": "good", "answer": "accept"} for row in ROWS[:3]]
+    lines = [json.dumps(answer) for answer in answers]
+    (folder / "a.jsonl").write_text("\n".join(lines), "utf-8")
+    (folder / "b.jsonl").write_text("\n".join([*lines, '{"text": "cut']), "utf-8")
+    assert "b.jsonl" in refused("import", "p.db", "a.jsonl", "b.jsonl", "--labels", code=1)
+
+
 def test_wrong_settings_are_all_named_at_once(refused: Callable[..., str]) -> None:
     told = refused(
         "new", "p.db", "good.jsonl", "--human", "-3", "--rounds", "0", "--annotator", "gpt", code=2

@@ -41,6 +41,23 @@ def test_replay_writes_a_row_per_arm_and_goes_on_where_it_was(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["inbox", "r.parquet"]
 
 
+def test_what_was_measured_on_other_data_is_not_taken_for_this(
+    cli: Cli, train: Path, tmp_path: Path
+) -> None:
+    common = [
+        "replay", train, "--human", 12, "--llm", 0, "--rounds", 1, "--arms", "human-12",
+        "--out", tmp_path / "r.parquet", "--json",
+    ]  # fmt: skip
+    assert cli(*common, "--test", "0.3").code == 0
+    other = cli(*common, "--test", "0.4")
+    assert other.code == 0, other.err
+    assert "already there" not in other.err
+    train.write_text("\n".join(train.read_text("utf-8").splitlines()[:80]) + "\n", "utf-8")
+    shorter = cli(*common, "--test", "0.4")
+    assert "already there" not in shorter.err
+    assert pyarrow.parquet.read_table(tmp_path / "r.parquet").num_rows == 3
+
+
 def test_tables_say_that_the_llm_is_simulated(cli: Cli, train: Path, tmp_path: Path) -> None:
     done = cli(
         "replay", train, "--human", 12, "--llm", 12, "--rounds", 1, "--llm-accuracy", "0.8",

@@ -150,6 +150,15 @@ def write(path: Path, *rows: dict[str, Any]) -> Path:
     return path
 
 
+def test_a_damaged_record_does_not_hide_whose_file_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "answers.jsonl"
+    rows = [{"text": f"t{n}", "label": "a", "answer": "accept"} for n in range(4)]
+    rows[2]["answer"] = "maybe"
+    path.write_text("\n".join(json.dumps(row) for row in rows), "utf-8")
+    assert recognise_labels(path) == "prodigy"
+    assert [one.label for one in read_labels(path)] == ["a", "a", None, "a"]
+
+
 def test_prodigy_as_it_comes(tmp_path: Path) -> None:
     path = write(
         tmp_path / "db.jsonl",

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from imfl_engine.events import ModelReady, Progress, StepStarted
-from imfl_engine.label_model import Evidence
+from imfl_engine.label_model import Evidence, LabelModel
 from imfl_engine.loop.evidence import Gathered
-from imfl_engine.loop.second_opinion import is_wanted, remove_halves
+from imfl_engine.loop.second_opinion import is_believable, is_wanted, remove_halves
 from imfl_engine.replay.run import annotator_of
 from imfl_engine.settings import Settings, parse_settings
 from imfl_engine.types import StepKind
@@ -57,6 +57,17 @@ def test_it_is_not_asked_for_with_few_labels_or_without_an_llm():
 def test_it_is_not_asked_for_with_labels_that_are_made_of_the_human_ones():
     chosen = settings("neighbours", target="minilm", second_opinion="always")
     assert not is_wanted(chosen, gathered(), last=True)
+
+
+@pytest.mark.parametrize(("errors_expected", "believed"), [(8.0, True), (3.0, False)])
+def test_it_is_not_heard_where_it_trusts_the_llm_more_than_the_human_labels_do(
+    errors_expected: float, believed: bool
+):
+    human = np.where(np.arange(120) < 80, 0, -1)
+    said = np.where(np.arange(120) < 20, 1, 0)  # wrong on a quarter of the pairs: .17 to .35
+    nothing = np.zeros((120, 2))
+    fitted = LabelModel(np.arange(120), nothing, nothing, np.zeros(120), None, 0.8, errors_expected)
+    assert is_believable(Evidence(np.arange(120), None, human, said), fitted) is believed
 
 
 def test_what_a_kill_has_left_of_the_halves_is_removed(tmp_path: Path):
