@@ -71,7 +71,6 @@ class _Facts:
     embedded: int
     gold_available: bool
     control: list[tuple[int, int, bool]]
-    bought: dict[int, int]
     review: reports.ReviewTotals
     costs: dict[int, float]
 
@@ -90,7 +89,6 @@ def _facts(con: Connection, embedder: str) -> _Facts:
         embedded=vectors.count(con, embedder),
         gold_available=reports.gold_available(con),
         control=reports.control_answers(con),
-        bought=reports.llm_labels_by_round(con),
         review=reports.review_totals(con),
         costs=reports.cost_by_round(con),
     )
@@ -169,13 +167,14 @@ def _curve(facts: _Facts) -> tuple[CurvePoint, ...]:
 
 
 def _trust(facts: _Facts) -> LlmTrust:
+    bought = {number: of.llm_labelled for number, of in facts.counts.items() if of.llm_labelled}
     worst: tuple[str, str, int, int] | None = None
     for step in facts.completed:
         if step.kind is StepKind.TRAIN and step.details.get("worst_pair"):
             pair = step.details["worst_pair"]
             worst = (str(pair[0]), str(pair[1]), int(pair[2]), int(pair[3]))
     return LlmTrust(
-        accuracy=accuracy_of_bought(starmap(ControlAnswer, facts.control), facts.bought),
+        accuracy=accuracy_of_bought(starmap(ControlAnswer, facts.control), bought),
         expected_errors=facts.review.expected_errors,
         labels=facts.review.labels,
         reviewed=facts.review.reviewed,

@@ -75,8 +75,7 @@ def worst_pair(evidence: Evidence) -> tuple[int, int, int, int] | None:
     As (truth, LLM label, times, human labels of that truth the LLM has seen); None without a
     mistake.
     """
-    pairs = (evidence.human >= 0) & (evidence.llm >= 0)
-    truth, said = evidence.human[pairs], evidence.llm[pairs]
+    truth, said = evidence.human[evidence.pairs], evidence.llm[evidence.pairs]
     wrong = truth != said
     if not wrong.any():
         return None

@@ -50,6 +50,16 @@ class Evidence:
         """``confirmed``, all False when there is none."""
         return np.zeros(self.size, bool) if self.confirmed is None else self.confirmed.astype(bool)
 
+    @property
+    def pairs(self) -> NDArray[np.bool_]:
+        """The items that a person and the LLM have labelled."""
+        return np.asarray((self.human >= 0) & (self.llm >= 0))
+
+    @property
+    def in_doubt(self) -> NDArray[np.bool_]:
+        """The LLM labels that no person has looked at."""
+        return np.asarray((self.llm >= 0) & (self.human < 0) & ~self.confirmed_mask)
+
     def take(self, rows: NDArray[Any]) -> Evidence:
         """Return the evidence of some rows, by index or mask."""
         return replace(

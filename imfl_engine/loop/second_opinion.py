@@ -66,8 +66,7 @@ def is_believable(evidence: Evidence, fitted: LabelModel) -> bool:
     fewer errors than the pairs of human and LLM labels allow (the lower end of their 95 % interval),
     and the opinion is not heard.
     """
-    pairs = (evidence.human >= 0) & (evidence.llm >= 0)
-    in_doubt = (evidence.human < 0) & (evidence.llm >= 0) & ~evidence.confirmed_mask
+    pairs, in_doubt = evidence.pairs, evidence.in_doubt
     if not pairs.any() or not in_doubt.any():
         return False
     wrong = int((evidence.human[pairs] != evidence.llm[pairs]).sum())

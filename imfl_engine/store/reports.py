@@ -172,15 +172,6 @@ def control_answers(con: Connection) -> list[tuple[int, int, bool]]:
     return [(item_id, round_, bool(right)) for item_id, round_, right in rows]
 
 
-def llm_labels_by_round(con: Connection) -> dict[int, int]:
-    """Return how many LLM labels of the training set each round bought."""
-    rows = con.execute(
-        "SELECT round, count(*) FROM latest_replies "
-        "WHERE purpose = 'annotate' AND label IS NOT NULL GROUP BY round ORDER BY round"
-    ).fetchall()
-    return {row[0]: row[1] for row in rows}
-
-
 def cost_by_round(con: Connection) -> dict[int, float]:
     """Return the settled US dollars of each round."""
     rows = con.execute(

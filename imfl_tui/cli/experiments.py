@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -152,9 +152,12 @@ def _mark_of(names: Sequence[str], common: Sequence[object]) -> str:
     for name in names:
         path = Path(name).expanduser()
         files = sorted(path.rglob("*")) if path.is_dir() else [path]
-        contents = [file.read_bytes() for file in files if file.is_file()]
-        for content in contents or [name.encode()]:
-            digest.update(sha256(content).digest())
+        found = [file for file in files if file.is_file()]
+        for file in found:
+            with file.open("rb") as content:
+                digest.update(file_digest(content, "sha256").digest())
+        if not found:
+            digest.update(name.encode())
     return digest.hexdigest()[:12]
 
 

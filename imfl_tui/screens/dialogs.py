@@ -112,7 +112,7 @@ class Picker(ModalScreen[str | None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "dismiss(None)", "Cancel", id="picker.cancel"),
-        Binding("down,ctrl+n", "move(1)", "Down", id="picker.down", priority=True),
+        Binding("down,ctrl+n", "move(1)", "Down", id="picker.down"),
         Binding("up,ctrl+p", "move(-1)", "Up", id="picker.up", priority=True),
     ]
 

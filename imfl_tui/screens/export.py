@@ -183,9 +183,10 @@ class ExportScreen(ImflScreen):
             self.notify("An export is being written already.")
 
     def _export_ended(self, message: JobEnded) -> None:
-        if message.error is None and not message.cancelled:
+        written = message.error is None and not message.cancelled
+        if written:
             self._written = self._target
-            if self.is_shown:  # keys are the screen's again; after an error the place is corrected
-                self.set_focus(None)
         if self.is_shown:
+            if written:  # keys are the screen's again; after an error the place is corrected
+                self.set_focus(None)
             self._show_result()

@@ -96,7 +96,7 @@ class LabelScreen(BatchScreen):
             if len(key) == 1 and active.binding.id != "label.accept"
         }
         self.assign_schema_keys(reserved | {"a"})
-        self.query_one(Aids).show_guidelines(self.project.settings.task)
+        self._show_guidelines()
 
     async def resumed(self) -> None:
         """Take the batch up where it is."""
@@ -222,6 +222,7 @@ class LabelScreen(BatchScreen):
     def action_panel(self, name: str) -> None:
         """Show or hide a panel below the labels."""
         self.query_one(Aids).toggle(name)
+        self._show_guidelines()  # they may have all the width now, or half of it
         if name == "similar":
             self._fetch_similar_if_shown()
 
@@ -307,10 +308,13 @@ class LabelScreen(BatchScreen):
 
     def on_resize(self) -> None:
         """Wrap the panels anew."""
-        self.query_one(Aids).show_guidelines(self.project.settings.task)
+        self._show_guidelines()
         if self._batch.current is not None or self._ended:
             self._show_last()
             self._fetch_similar_if_shown()
+
+    def _show_guidelines(self) -> None:
+        self.query_one(Aids).show_guidelines(self.project.settings.task)
 
     def _fetch_similar_if_shown(self) -> None:
         item = self._batch.current

@@ -63,7 +63,7 @@ class ReviewScreen(ItemListScreen):
         self._page: ReviewPage | None = None
         self._details: dict[int, ItemDetail] = {}
         self._loading = False
-        self._known = (-1, -1)
+        self._known: tuple[int, int] | None = None
 
     def body(self) -> ComposeResult:
         """Queue left, item right, labels below."""
@@ -83,13 +83,9 @@ class ReviewScreen(ItemListScreen):
     def status_changed(self, status: Status) -> None:
         """After a training, or with more labels of the LLM, the queue has another order."""
         known = (len(status.curve), status.trust.labels)
-        if known != self._known:
-            seen, self._known = self._known[0] >= 0, known
-            if seen:
-                self.beside("queue", self._load_again)
-
-    async def _load_again(self) -> None:
-        await self._load(fresh=True)
+        if self._known not in (None, known):
+            self.beside("queue", self.resumed)
+        self._known = known
 
     def place(self) -> Line | str:
         """How many are wrong, how many were found."""

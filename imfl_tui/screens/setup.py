@@ -41,16 +41,10 @@ class SetupScreen(ImflScreen):
             "Field",
             id="setup.down",
             tooltip="Next field",
-            priority=True,
+            priority=True,  # so that the footer names it beside a line of text too
         ),
         Binding(
-            "up",
-            "app.focus_previous",
-            "Up",
-            id="setup.up",
-            show=False,
-            tooltip="Field before",
-            priority=True,
+            "up", "app.focus_previous", "Up", id="setup.up", show=False, tooltip="Field before"
         ),
         Binding("ctrl+t", "test", "Test annotator", id="setup.test", tooltip="Ask it one question"),
     ]

@@ -19,7 +19,6 @@ class Aids(Horizontal):
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         self._guidelines = Text(title="g guidelines", id="guidelines", classes="panel")
         self._similar = Text(title="s similar, labelled by you", id="similar", classes="panel")
-        self._explained: Task | None = None
         super().__init__(self._guidelines, self._similar, id=id, classes=classes)
 
     @property
@@ -37,12 +36,9 @@ class Aids(Horizontal):
             other.display = False
         panel.display = not shown
         self.display = panel.display or other.display
-        if self._explained is not None:
-            self.show_guidelines(self._explained)
 
     def show_guidelines(self, task: Task) -> None:
         """Wrap the guidelines to the screen, or to half of it beside the similar items."""
-        self._explained = task
         columns = 2 if self._similar.display else 1
         width = max(self.app.size.width // columns - 6, 24)
         self._guidelines.show(guideline_lines(task, width))

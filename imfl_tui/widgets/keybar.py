@@ -53,8 +53,10 @@ def keys_of(screen: Screen[Any]) -> list[Key]:
     # A keymap puts the bindings it changes behind the others.
     declared = {binding.id: place for place, binding in enumerate(_declared(screen))}
     keys: dict[str, Key] = {}
-    places: dict[str, int] = {}
-    for active in screen.active_bindings.values():
+    for active in sorted(
+        screen.active_bindings.values(),
+        key=lambda active: declared.get(active.binding.id, len(declared)),
+    ):
         binding = active.binding
         if not binding.show or not active.enabled or not binding.description:
             continue
@@ -63,8 +65,7 @@ def keys_of(screen: Screen[Any]) -> list[Key]:
         keep = binding.id in ("app.help", "app.palette")
         words = "" if keep else binding.description.lower()
         keys.setdefault(action, Key(key_name(binding.key), words, action, keep))
-        places[action] = declared.get(binding.id, len(declared))
-    return sorted(keys.values(), key=lambda key: (key.keep, places[key.action]))
+    return sorted(keys.values(), key=lambda key: key.keep)
 
 
 def _declared(screen: Screen[Any]) -> list[Binding]:

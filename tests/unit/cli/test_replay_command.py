@@ -19,6 +19,14 @@ def train(tmp_path: Path, sample_data: Path) -> Path:
     return folder / "train.jsonl"
 
 
+def one_arm(train: Path, folder: Path) -> list[object]:
+    """The command for one arm of twelve human labels."""
+    return [
+        "replay", train, "--human", 12, "--llm", 0, "--rounds", 1, "--arms", "human-12",
+        "--out", folder / "r.parquet", "--json",
+    ]  # fmt: skip
+
+
 def test_replay_writes_a_row_per_arm_and_goes_on_where_it_was(
     cli: Cli, train: Path, tmp_path: Path
 ) -> None:
@@ -44,10 +52,7 @@ def test_replay_writes_a_row_per_arm_and_goes_on_where_it_was(
 def test_what_was_measured_on_other_data_is_not_taken_for_this(
     cli: Cli, train: Path, tmp_path: Path
 ) -> None:
-    common = [
-        "replay", train, "--human", 12, "--llm", 0, "--rounds", 1, "--arms", "human-12",
-        "--out", tmp_path / "r.parquet", "--json",
-    ]  # fmt: skip
+    common = one_arm(train, tmp_path)
     assert cli(*common, "--test", "0.3").code == 0
     other = cli(*common, "--test", "0.4")
     assert other.code == 0, other.err
@@ -70,10 +75,7 @@ def test_tables_say_that_the_llm_is_simulated(cli: Cli, train: Path, tmp_path: P
 def test_a_setting_changed_for_a_replay_makes_rows_of_their_own(
     cli: Cli, train: Path, tmp_path: Path
 ) -> None:
-    common = [
-        "replay", train, "--human", 12, "--llm", 0, "--rounds", 1, "--arms", "human-12",
-        "--out", tmp_path / "r.parquet", "--json",
-    ]  # fmt: skip
+    common = one_arm(train, tmp_path)
     assert cli(*common).code == 0
     changed = cli(*common, "--set", "query.control_minimum=5")
     assert changed.code == 0, changed.err
