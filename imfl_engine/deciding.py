@@ -133,7 +133,7 @@ class Decisions:
                 comment=comment,
             )
 
-        return await self._database.write(write)
+        return await self._database.write(write, one_change=True)
 
 
 def _fetch(con: Connection, item_id: int) -> Item:

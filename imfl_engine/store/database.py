@@ -13,9 +13,9 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import duckdb
 
@@ -32,10 +32,18 @@ from imfl_engine.store import migrations
 
 T = TypeVar("T")
 Connection = duckdb.DuckDBPyConnection
-Job = tuple[Callable[[Connection], Any], "Future[Any]"]
 
 LARGEST_GROUP = 128
 """Writes committed together at most; more would hold back the first one's answer."""
+
+
+class _Job(NamedTuple):
+    """What the writer thread does for somebody."""
+
+    work: Callable[[Connection], Any]
+    done: Future[Any]
+    one_change: bool
+    """Whether one statement at most changes anything, so that it is a transaction by itself."""
 
 
 class Database:
@@ -44,7 +52,7 @@ class Database:
     def __init__(self, path: Path, connection: Connection) -> None:
         self.path = path
         self._connection = connection
-        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._writer = threading.Thread(target=self._write_loop, name="store-writer", daemon=True)
         self._writer.start()
         self._reader_connection = connection.cursor()
@@ -100,13 +108,14 @@ class Database:
             migrations.upgrade(connection)
         return cls(path, connection)
 
-    async def write(self, work: Callable[[Connection], T]) -> T:
+    async def write(self, work: Callable[[Connection], T], *, one_change: bool = False) -> T:
         """Run ``work`` on the writer thread in a transaction; it is on disk when this returns.
 
         ``work`` may run twice (after a failure of a neighbour in its group), so it must do nothing
-        but SQL.
+        but SQL. If only its last statement changes anything, ``one_change`` saves it the
+        transaction around it (1.3 of 5 ms) when nobody else's work waits.
         """
-        return await asyncio.wrap_future(self._submit(work))
+        return await asyncio.wrap_future(self._submit(work, one_change))
 
     def write_now(self, work: Callable[[Connection], T]) -> T:
         """Do what `write` does and block until it is done, for callers without an event loop."""
@@ -145,11 +154,11 @@ class Database:
         self._reader_connection.close()
         self._connection.close()
 
-    def _submit(self, work: Callable[[Connection], T]) -> Future[T]:
+    def _submit(self, work: Callable[[Connection], T], one_change: bool = False) -> Future[T]:
         if self._closed:
             raise StorageError(f"{self.path} is closed.", "Open the project again.")
         future: Future[T] = Future()
-        self._jobs.put((work, future))
+        self._jobs.put(_Job(work, future, one_change))
         return future
 
     def _read(self, work: Callable[[Connection], T]) -> T:
@@ -167,37 +176,37 @@ class Database:
             last = False
             while len(group) < LARGEST_GROUP:
                 try:
-                    job = self._jobs.get_nowait()
+                    waiting = self._jobs.get_nowait()
                 except queue.Empty:
                     break
-                if job is None:
+                if waiting is None:
                     last = True
                     break
-                group.append(job)
-            for _, future in group:
+                group.append(waiting)
+            for job in group:
                 # From here on nobody can cancel it, so its result can always be set. What was
                 # cancelled while it waited is written all the same: it may have been paid for.
-                future.set_running_or_notify_cancel()
+                job.done.set_running_or_notify_cancel()
             self._commit_group(group)
             if last:
                 return
 
-    def _commit_group(self, group: list[Job]) -> None:
+    def _commit_group(self, group: list[_Job]) -> None:
+        alone = len(group) == 1
+        around = nullcontext() if alone and group[0].one_change else _transaction(self._connection)
         try:
-            with mapped_errors(self.path), _transaction(self._connection):
-                results = [work(self._connection) for work, _ in group]
+            with mapped_errors(self.path), around:
+                results = [job.work(self._connection) for job in group]
         except BaseException as error:
-            if len(group) == 1:
-                future = group[0][1]
-                if not future.cancelled():
-                    future.set_exception(error)
-            else:
+            if not alone:
                 for job in group:
                     self._commit_group([job])
+            elif not group[0].done.cancelled():
+                group[0].done.set_exception(error)
             return
-        for (_, future), result in zip(group, results, strict=True):
-            if not future.cancelled():
-                future.set_result(result)
+        for job, result in zip(group, results, strict=True):
+            if not job.done.cancelled():
+                job.done.set_result(result)
 
 
 @contextmanager

@@ -29,11 +29,14 @@ def record(
         "INSERT INTO label_events (event_id, item_id, action, label, round, origin, annotator, "
         "seconds, comment) VALUES (nextval('event_ids'), ?, ?, ?, "
         "coalesce(?, (SELECT max(round) FROM rounds), 0), ?, ?, ?, ?) "
-        f"RETURNING {_COLUMNS}",
+        "RETURNING event_id, round, created_at",
         [item_id, action, label, round, origin, annotator, seconds, comment],
     ).fetchone()
     assert row is not None
-    return _event(row)
+    event_id, of_round, at = row
+    return LabelEvent(
+        event_id, item_id, action, label, of_round, origin, annotator, seconds, comment, None, at
+    )
 
 
 def record_many(

@@ -27,6 +27,37 @@ def _at(lines: Sequence[Line], index: int) -> Line:
     return lines[index] if index < len(lines) else ()
 
 
+def joined(segments: Sequence[Segment]) -> list[Segment]:
+    """Let blanks take the style beside them where nobody can see it.
+
+    A terminal is sent forty bytes for every change of style, a third of which are for the blanks
+    between words.
+    """
+    together: list[Segment] = []
+    for segment in segments:
+        before = together[-1] if together else None
+        if before is not None and _can_join(before, segment):
+            style = before.style if segment.text.isspace() else segment.style
+            together[-1] = Segment(before.text + segment.text, style)
+        else:
+            together.append(segment)
+    return together
+
+
+def _can_join(one: Segment, other: Segment) -> bool:
+    if one.style == other.style:
+        return True
+    blank = one.text.isspace() or other.text.isspace()
+    return blank and _is_ink(one.style) and _is_ink(other.style)
+
+
+def _is_ink(style: Style | None) -> bool:
+    """Whether a style is seen on letters alone, so that a blank looks the same without it."""
+    return not style or not (
+        style.bgcolor or style.underline or style.reverse or style.strike or style.meta
+    )
+
+
 class Canvas(Widget, can_focus=False):
     """Draws ``build(width, height)``; taller content scrolls, with a thumb at the right edge."""
 
@@ -42,7 +73,7 @@ class Canvas(Widget, can_focus=False):
         self._lines: Sequence[Line] | None = None
         self._built_for = (-1, -1)
         self._view = Size(0, 0)
-        self._base = NO_STYLE
+        self._base: Style | None = None
         self.top = 0
         """First line shown."""
         if title:
@@ -121,8 +152,12 @@ class Canvas(Widget, can_focus=False):
         return len(self.build(width, 0))
 
     def render_lines(self, crop: Region) -> list[Strip]:
-        """Draw some lines of the view; what is the same for all of them is looked up once."""
-        self._base, self._view = self.rich_style, self.size
+        """Draw some lines of the view; what is the same for all of them is looked up once.
+
+        The style only if a line is drawn: Textual asks for every widget between two that changed,
+        and has most of their lines already.
+        """
+        self._base, self._view = None, self.size
         return super().render_lines(crop)
 
     def render_line(self, y: int) -> Strip:
@@ -130,13 +165,13 @@ class Canvas(Widget, can_focus=False):
         width, height = self._view
         lines = self.lines
         spans = _at(lines, self.top + y)
-        base = self._base
+        base = self._base = self._base or self.rich_style
         segments = [
             Segment(span.text, self._style(span.style, span.action))
             for span in fit(spans, width)
             if span.text
         ]
-        strip = Strip(segments).adjust_cell_length(width).apply_style(base)
+        strip = Strip(joined(segments)).adjust_cell_length(width).apply_style(base)
         if len(lines) > height > 1:
             mark = self._thumb(y, len(lines))
             strip = Strip.join(

@@ -12,6 +12,7 @@ import pytest
 from imfl_engine.errors import (
     NewerSchema,
     NotAProject,
+    ProjectError,
     ProjectExists,
     ProjectLocked,
     StorageError,
@@ -56,6 +57,40 @@ def test_a_committed_write_survives_kill_minus_nine(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", script, str(tmp_path / "p.db")], check=False)
     database = Database.open(tmp_path / "p.db")
     assert database.read_now(notes) == [str(number) for number in range(50)]
+    database.close()
+
+
+def test_one_change_without_a_transaction_survives_kill_minus_nine_too(tmp_path: Path) -> None:
+    script = textwrap.dedent(
+        """
+        import asyncio, os, signal, sys
+        from pathlib import Path
+        from imfl_engine.store.database import Database
+        database = Database.create(Path(sys.argv[1]))
+        add = lambda con: con.execute(
+            "INSERT INTO settings_log (settings) VALUES ('1') RETURNING settings").fetchone()
+        async def main():
+            await database.write(add, one_change=True)
+            os.kill(os.getpid(), signal.SIGKILL)
+        asyncio.run(main())
+        """
+    )
+    subprocess.run([sys.executable, "-c", script, str(tmp_path / "p.db")], check=False)
+    database = Database.open(tmp_path / "p.db")
+    assert database.read_now(notes) == ["1"]
+    database.close()
+
+
+async def test_one_change_that_fails_changes_nothing(tmp_path: Path) -> None:
+    database = Database.create(tmp_path / "p.db")
+
+    def fail(con: Connection) -> None:
+        con.execute("INSERT INTO settings_log (settings) SELECT error('stop')")
+
+    with pytest.raises(ProjectError, match="stop"):
+        await database.write(fail, one_change=True)
+    await database.write(note("after"), one_change=True)
+    assert database.read_now(notes) == ['"after"']
     database.close()
 
 
