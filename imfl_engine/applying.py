@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from imfl_engine.loop.context import LoopContext
 from imfl_engine.loop.runner import Loop
 from imfl_engine.metrics import evaluate
 from imfl_engine.overview import read_status
+from imfl_engine.types import TaskKind
 from imfl_engine.views import Evaluation
 
 Probabilities = np.ndarray[Any, np.dtype[np.float32]]
@@ -60,9 +61,12 @@ async def predict_file(
             yield Progress("predict", done, total, "items")
 
 
-async def evaluate_file(context: LoopContext, source: Source) -> Evaluation:
+async def evaluate_file(
+    context: LoopContext, source: Source, tell: Callable[[Progress], object]
+) -> Evaluation:
     """Measure the newest model on a labelled file; rows without a known label are left out.
 
+    ``tell`` is called with how far it is, the total being estimated from how much is read.
     Raises `DataError` when no row has a label of the schema.
     """
     model_round, folder = await newest_model(context)
@@ -70,13 +74,21 @@ async def evaluate_file(context: LoopContext, source: Source) -> Evaluation:
     index = {name: position for position, name in enumerate(classes)}
     truth: list[int] = []
     predicted: list[Probabilities] = []
+
+    def tell_of_all(progress: Progress) -> None:
+        total = max(len(truth), round(len(truth) / max(source.share, 1e-6)))
+        before = len(truth) - progress.total
+        tell(Progress("evaluate", before + progress.done, total, detail="measuring"))
+
     batches = source.batches()
     while (batch := await asyncio.to_thread(next, batches, None)) is not None:
         known = [item for item in batch if item.label in index]
         if known:
             truth += [index[item.label or ""] for item in known]
             inputs = [ModelInput(item.text, item.context, item.options) for item in known]
-            predicted.append(await context.probabilities_of(folder, inputs, len(classes)))
+            predicted.append(
+                await context.probabilities_of(folder, inputs, len(classes), tell_of_all)
+            )
     if not truth:
         raise DataError(
             "No row of the data has a label of this project.",
@@ -110,6 +122,16 @@ async def save_model(loop: Loop, destination: Path) -> str:
         if not existed:
             shutil.rmtree(destination, ignore_errors=True)
         raise
-    if saved.loads_with == "transformers":
-        return f'Load it with transformers.pipeline("text-classification", "{destination}").'
-    return f"Load it with sentence-transformers; {destination / 'README.md'} shows how."
+    return how_to_load(destination, saved.loads_with, context.settings.task.kind)
+
+
+def how_to_load(folder: Path, loads_with: str, kind: TaskKind) -> str:
+    """Say in a sentence what reads the model in ``folder``."""
+    if loads_with == "sentence-transformers":
+        return (
+            f'It is a probe: SentenceTransformer("{folder}") embeds a text, and the head in '
+            f"probe.safetensors turns that into labels; {folder / 'README.md'} shows the lines."
+        )
+    if kind == "multiple-choice":
+        return f"Load it with transformers; {folder / 'README.md'} shows how options are scored."
+    return f'Load it with transformers.pipeline("text-classification", "{folder}").'

@@ -28,11 +28,15 @@ library errors.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 
 class ImflError(Exception):
-    """An error a person is shown: ``message`` says what and where, ``hint`` what to do."""
+    """An error a person is shown: ``message`` says what and where, ``hint`` what to do.
+
+    A hint calls the project file ``PROJECT.db``; who knows its name puts it there.
+    """
 
     exit_code: ClassVar[int] = 1
 
@@ -49,7 +53,30 @@ class UsageError(ImflError):
 
 
 class SettingsError(UsageError):
-    """One or more settings have a wrong value; the message names each dotted path."""
+    """One or more settings have a wrong value; the message names each dotted path.
+
+    ``problems`` are pairs of a dotted path and what is wrong with its value.
+    """
+
+    def __init__(
+        self, message: str, hint: str = "", *, problems: Sequence[tuple[str, str]] = ()
+    ) -> None:
+        super().__init__(message, hint)
+        self.problems = tuple(problems)
+
+    @classmethod
+    def of(cls, problems: Sequence[tuple[str, str]], hint: str) -> SettingsError:
+        """The error that tells of ``problems``, each where it is."""
+        told = "; ".join(f"{name} {words}" for name, words in problems)
+        return cls(f"{told}.", hint, problems=problems)
+
+    def renamed(self, names: Mapping[str, str], hint: str) -> SettingsError:
+        """The same error with settings called as the person typed them, and a ``hint`` for that."""
+        if not self.problems:
+            return SettingsError(self.message, hint)
+        return SettingsError.of(
+            [(names.get(path, path), words) for path, words in self.problems], hint
+        )
 
 
 class ProjectExists(UsageError):

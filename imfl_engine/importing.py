@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from imfl_engine.data.guess import Columns
 from imfl_engine.data.label_records import ImportedLabel
 from imfl_engine.data.labels import LabelImportReport, read_labels, recognise_labels
 from imfl_engine.errors import DataError
@@ -19,15 +20,18 @@ Save = Callable[[Connection], None]
 
 
 async def import_labels(
-    context: LoopContext, paths: Sequence[Path], encoding: str | None = None
+    context: LoopContext,
+    paths: Sequence[Path],
+    encoding: str | None = None,
+    columns: Columns | None = None,
 ) -> list[LabelImportReport]:
     """Import every human label in ``paths``; all of them or nothing.
 
     An item is found by its key, or else by its content. What does not fit is counted, not
-    imported; of several labels for one item the last wins. Raises `DataError` when not one of a
-    file fits.
+    imported; of several labels for one item the last wins. ``columns`` says what is what in a
+    plain file. Raises `DataError` when not one of a file fits.
     """
-    prepared = [await _prepare(context, path, encoding) for path in paths]
+    prepared = [await _prepare(context, path, encoding, columns) for path in paths]
 
     def save_all(con: Connection) -> None:
         for _, save in prepared:
@@ -38,12 +42,11 @@ async def import_labels(
 
 
 async def _prepare(
-    context: LoopContext, path: Path, encoding: str | None
+    context: LoopContext, path: Path, encoding: str | None, columns: Columns | None
 ) -> tuple[LabelImportReport, Save]:
     """Read a file and find its items; nothing is written yet."""
     tool = await asyncio.to_thread(recognise_labels, path, encoding)
-    found = await asyncio.to_thread(lambda: list(read_labels(path, encoding)))
-    assert tool is not None, "read_labels refuses a file of no known tool"
+    found = await asyncio.to_thread(lambda: list(read_labels(path, encoding, columns)))
     human = [one for one in found if one.by == "human"]
     decided = [one for one in human if one.label is not None]
     ids = await context.database.read(lambda con: _match(con, decided))

@@ -54,6 +54,7 @@ async def read_status(loop: Loop) -> Status:
         embedded=facts.embedded,
         advice=_advice(facts, curve, budget, money_spent_up=state.money_spent_up),
         gold_available=facts.gold_available,
+        imported=facts.imported,
     )
 
 
@@ -73,6 +74,8 @@ class _Facts:
     control: list[tuple[int, int, bool]]
     review: reports.ReviewTotals
     costs: dict[int, float]
+    minutes_of: dict[int, float]
+    imported: int
 
 
 def _facts(con: Connection, embedder: str) -> _Facts:
@@ -91,6 +94,8 @@ def _facts(con: Connection, embedder: str) -> _Facts:
         control=reports.control_answers(con),
         review=reports.review_totals(con),
         costs=reports.cost_by_round(con),
+        minutes_of=reports.minutes_by_round(con),
+        imported=reports.imported_labels(con),
     )
 
 
@@ -143,7 +148,6 @@ def _rounds(facts: _Facts, planned: dict[int, RoundSizes], step: Step) -> tuple[
 def _curve(facts: _Facts) -> tuple[CurvePoint, ...]:
     points = []
     trained = {step.round: step for step in facts.completed if step.kind is StepKind.TRAIN}
-    cost = 0.0
     for step in facts.completed:
         if step.kind is not StepKind.EVALUATE or "evaluation" not in step.details:
             continue
@@ -151,6 +155,7 @@ def _curve(facts: _Facts) -> tuple[CurvePoint, ...]:
         training = trained.get(step.round)
         details = training.details if training else {}
         cost = sum(usd for number, usd in facts.costs.items() if number <= step.round)
+        minutes = sum(spent for number, spent in facts.minutes_of.items() if number <= step.round)
         points.append(
             CurvePoint(
                 step.round,
@@ -161,6 +166,7 @@ def _curve(facts: _Facts) -> tuple[CurvePoint, ...]:
                 int(details.get("llm", 0)),
                 training.seconds if training else 0.0,
                 cost,
+                minutes,
             )
         )
     return tuple(points)

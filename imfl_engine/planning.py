@@ -1,9 +1,19 @@
-"""What the next round will cost: calls, tokens, money from low to high, minutes of the person."""
+"""What is to come, and what it costs: calls, tokens, money from low to high, minutes of the person.
+
+Prompts are built for real items, so tokens are counted, not guessed; demonstrations are taken from
+the labels there are.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 from imfl_engine.loop.annotation import build_requests, demonstrations_for
+from imfl_engine.loop.annotators import countable
+from imfl_engine.loop.context import LoopContext
+from imfl_engine.loop.lookahead import rounds_to_come, under_way
 from imfl_engine.loop.runner import Loop
+from imfl_engine.loop.steps import LoopState, RoundSizes
 from imfl_engine.store import items, labels, selections
 from imfl_engine.store.items import labels_of
 from imfl_engine.store.vectors import missing
@@ -17,52 +27,83 @@ SECONDS_PER_LABEL = 8.0
 """Assumed until the person has labelled something."""
 
 
-async def estimate_next_round(loop: Loop) -> CostEstimate:
-    """Estimate the current round if anything of it is open, else the next one.
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """What the person and the LLM will be asked; ``round`` is the first that asks the LLM."""
 
-    Prompts are built for real items, so tokens are counted, not guessed; demonstrations are taken
-    from the labels there are.
+    human: int
+    llm: int
+    round: int | None = None
+
+
+def next_paid(state: LoopState, plan: tuple[RoundSizes, ...]) -> Ahead:
+    """Return what is asked up to the end of the next round with LLM labels.
+
+    The first batch, which only the person labels, counts as the beginning of the first round.
     """
-    context = loop.context
-    state = await loop.state()
-    seconds = await context.database.read(labels.median_seconds)
-    human = max(0, state.human - state.human_closed) or state.next_human
-    minutes = human * (seconds or SECONDS_PER_LABEL) / 60
-    open_llm = max(0, state.llm - state.llm_closed)
-    calls = open_llm or state.next_llm
-    calibrating = 0
-    if context.settings.annotator.calibrate and calls:
-        name = context.annotator.name
-        pending = await context.database.read(lambda con: selections.pending_calibration(con, name))
-        calibrating = len(pending) + human
-    if context.settings.annotator.kind == "none" or calls == 0:
-        return CostEstimate(0, 0, 0, 0, 0, 0.0, 0.0, minutes, True, "no LLM labels are asked for")
-    requests = await _sample_requests(loop, state.round, bool(open_llm))
-    if not requests:
-        return CostEstimate(
-            calls + calibrating, 0, 0, 0, 0, None, None, minutes, False, "the pool is empty"
-        )
-    estimate = context.annotator.estimate(requests, calls=calls + calibrating)
-    return CostEstimate(
-        estimate.calls,
-        estimate.input_tokens_low,
-        estimate.input_tokens_high,
-        estimate.output_tokens_low,
-        estimate.output_tokens_high,
-        estimate.money_low,
-        estimate.money_high,
-        minutes,
-        estimate.price_known,
-        estimate.price_source,
+    now = under_way(state, plan)
+    human = now.human
+    if now.llm:
+        return Ahead(human, now.llm, state.round)
+    for number, sizes in rounds_to_come(state, plan):
+        human += sizes.human
+        if sizes.llm:
+            return Ahead(human, sizes.llm, number)
+    return Ahead(human, 0)
+
+
+def all_ahead(state: LoopState, plan: tuple[RoundSizes, ...]) -> Ahead:
+    """Return what all of the plan that is left will ask."""
+    every = [under_way(state, plan), *(sizes for _, sizes in rounds_to_come(state, plan))]
+    return Ahead(
+        sum(sizes.human for sizes in every),
+        sum(sizes.llm for sizes in every),
+        next_paid(state, plan).round,
     )
 
 
-async def _sample_requests(
-    loop: Loop, round: int | None, batch_is_open: bool
-) -> list[AnnotationRequest]:
-    context = loop.context
-    embedder = context.settings.embedder
-    if batch_is_open and round is not None:
+async def estimate_next_round(loop: Loop) -> CostEstimate:
+    """Estimate the current round if it still asks the LLM, else the next one that does.
+
+    The minutes are those of the batch that waits for the person, or else of the next one.
+    """
+    state = await loop.state()
+    plan = loop.plan()
+    batch = under_way(state, plan).human or state.next_human
+    return await _estimate(loop.context, state, next_paid(state, plan), batch)
+
+
+async def estimate_rest(loop: Loop) -> CostEstimate:
+    """Estimate everything that is left of the plan."""
+    state = await loop.state()
+    ahead = all_ahead(state, loop.plan())
+    return await _estimate(loop.context, state, ahead, ahead.human)
+
+
+async def _estimate(
+    context: LoopContext, state: LoopState, ahead: Ahead, human: int
+) -> CostEstimate:
+    seconds = await context.database.read(labels.median_seconds)
+    minutes = human * (seconds or SECONDS_PER_LABEL) / 60
+    settings = context.settings
+    if settings.annotator.kind == "none" or ahead.llm == 0:
+        return CostEstimate(0, 0, 0, 0, 0, 0.0, 0.0, minutes, True, "no LLM labels are asked for")
+    context = countable(context)
+    calls = ahead.llm
+    if settings.annotator.calibrate:
+        name = context.annotator.name
+        pending = await context.database.read(lambda con: selections.pending_calibration(con, name))
+        calls += len(pending) + ahead.human
+    requests = await _sample_requests(context, state)
+    if not requests:
+        return CostEstimate(calls, 0, 0, 0, 0, None, None, minutes, False, "the pool is empty")
+    estimate = context.annotator.estimate(requests, calls=calls)
+    return replace(estimate, minutes_of_person=minutes, round=ahead.round)
+
+
+async def _sample_requests(context: LoopContext, state: LoopState) -> list[AnnotationRequest]:
+    embedder, round = context.settings.embedder, state.round
+    if state.llm > state.llm_closed and round is not None:
         ids = await context.database.read(selections.labelled_ids)
         pending = await context.database.read(lambda con: selections.pending_llm(con, round))
         if not await context.database.read(lambda con: missing(con, embedder, [*ids, *pending])):
@@ -75,7 +116,7 @@ async def _sample_requests(
     found = await context.items_of(drawn)
     stand_ins = bool(lacking) or not human
     shown = (
-        [_stand_ins(loop, found, place) for place in range(len(found))]
+        [_stand_ins(context, found, place) for place in range(len(found))]
         if stand_ins
         else await demonstrations_for(context, drawn)
     )
@@ -85,13 +126,13 @@ async def _sample_requests(
     ]
 
 
-def _stand_ins(loop: Loop, found: list[Item], place: int) -> tuple[Demonstration, ...]:
+def _stand_ins(context: LoopContext, found: list[Item], place: int) -> tuple[Demonstration, ...]:
     """Return as many demonstrations as the run will have, of other items of the pool.
 
     The first estimate comes before the first label; prompts without examples would promise less
     than is then spent.
     """
-    settings = loop.context.settings
+    settings = context.settings
     if settings.retrieval.method == "zero-shot":
         return ()
     others = [*found[place + 1 :], *found[:place]][: settings.retrieval.shots]

@@ -14,11 +14,21 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from imfl_engine.creating import create_file, import_items
 from imfl_engine.deciding import Decisions
-from imfl_engine.events import Event
+from imfl_engine.events import Event, Progress
+from imfl_engine.model_names import check_names
 from imfl_engine.settings import Settings, check_frozen, replace_setting
-from imfl_engine.store import items, labels, reports, rounds, search, settings_log
+from imfl_engine.store import (
+    items,
+    labels,
+    replies,
+    reports,
+    rounds,
+    search,
+    selections,
+    settings_log,
+)
 from imfl_engine.store.database import Database
-from imfl_engine.types import Action, LabelEvent, Origin, Step, StepKind
+from imfl_engine.types import Action, LabelEvent, Origin, Reply, Step, StepKind
 from imfl_engine.views import (
     CostEstimate,
     Evaluation,
@@ -35,6 +45,7 @@ from imfl_engine.views import (
 if TYPE_CHECKING:
     from imfl_engine.annotate.ports import Annotator
     from imfl_engine.compute.client import Compute
+    from imfl_engine.data.guess import Columns
     from imfl_engine.data.labels import LabelImportReport
     from imfl_engine.data.reading import Source
     from imfl_engine.loop.context import LoopContext
@@ -163,10 +174,26 @@ class Project:
         return await read_status(self.loop)
 
     async def estimate(self) -> CostEstimate:
-        """Return what the next round will cost."""
+        """Return what the next round with the LLM will cost; needs no key."""
         from imfl_engine.planning import estimate_next_round
 
         return await estimate_next_round(self.loop)
+
+    async def estimate_rest(self) -> CostEstimate:
+        """Return what all of the plan that is left will cost; needs no key."""
+        from imfl_engine.planning import estimate_rest
+
+        return await estimate_rest(self.loop)
+
+    async def will_annotate(
+        self, *, until: StepKind | None = None, gold: bool = False, rounds: int | None = None
+    ) -> bool:
+        """Return whether `advance`, called with the same words, comes to asking the annotator."""
+        from imfl_engine.loop.lookahead import will_annotate
+
+        loop = self.loop
+        state = await loop.state()
+        return will_annotate(state, loop.plan(), until=until, gold=gold, rounds=rounds)
 
     async def check_annotator(self) -> Sequence[Event]:
         """See whether the annotator can be asked; raises `AnnotatorError` with nothing changed."""
@@ -241,6 +268,19 @@ class Project:
         names = self._settings.task.label_names
         return await self._decisions.label(item_id, label, names, seconds=seconds, origin=origin)
 
+    async def origin_of(self, item_id: int) -> Origin:
+        """Return what a decision about an item is made in, where no screen says so."""
+        selected, newest, by_llm = await self._database.read(
+            lambda con: (
+                selections.of_item(con, item_id),
+                rounds.newest_round(con),
+                reports.has_llm_label(con, item_id),
+            )
+        )
+        if selected is not None and (selected.round, selected.role) == (newest, "human"):
+            return Origin.BATCH
+        return Origin.REVIEW if by_llm else Origin.EXPLORE
+
     async def skip(
         self, item_id: int, *, seconds: float | None = None, origin: Origin = Origin.BATCH
     ) -> LabelEvent:
@@ -273,6 +313,10 @@ class Project:
         """Return how many labels `accept_below` would keep."""
         return len(await self._database.read(lambda con: reports.unreviewed_below(con, risk)))
 
+    async def replies(self, limit: int = 200) -> list[Reply]:
+        """Return the newest replies of the annotator, newest first."""
+        return await self._database.read(lambda con: replies.newest(con, limit))
+
     async def texts(self, item_ids: Sequence[int]) -> dict[int, str]:
         """Return the texts of items by id."""
         found = await self._database.read(lambda con: items.by_ids(con, list(item_ids)))
@@ -290,11 +334,16 @@ class Project:
         return await self._decisions.undo()
 
     async def configure(self, path: str, value: Any) -> None:
-        """Change one setting. Raises `SettingsError` for what would change the meaning of labels."""
+        """Change one setting.
+
+        Raises `SettingsError` for a value that cannot work, and for what would change the meaning of
+        labels.
+        """
         changed = replace_setting(self._settings, path, value)
         labelled = bool(await self.history(limit=1))
         begun = bool(await self._database.read(rounds.opened))
         check_frozen(self._settings, changed, path, labelled=labelled, begun=begun)
+        check_names(changed, self._settings)
         await self._database.write(lambda con: settings_log.append(con, changed))
         self._settings = changed
         if self._context is not None:
@@ -329,12 +378,15 @@ class Project:
         return await import_items(self._database, self._settings, sources)
 
     async def import_labels(
-        self, paths: Sequence[Path], *, encoding: str | None = None
+        self, paths: Sequence[Path], *, encoding: str | None = None, columns: Columns | None = None
     ) -> list[LabelImportReport]:
-        """Add labels made in another tool, or in an earlier export; all files or none."""
+        """Add labels made in another tool, in an earlier export, or in a column of a plain file.
+
+        All files or none; ``columns`` are those of the plain ones.
+        """
         from imfl_engine.importing import import_labels
 
-        return await import_labels(self.context, paths, encoding)
+        return await import_labels(self.context, paths, encoding, columns)
 
     async def export(
         self, destination: Path, format: str | None = None
@@ -354,11 +406,16 @@ class Project:
             async for event in events:
                 yield event
 
-    async def evaluate_on(self, source: Source) -> Evaluation:
-        """Measure the newest model on a labelled file, without keeping the file."""
+    async def evaluate_on(
+        self, source: Source, tell: Callable[[Progress], object] = lambda progress: None
+    ) -> Evaluation:
+        """Measure the newest model on a labelled file, without keeping the file.
+
+        ``tell`` is called with how far it is.
+        """
         from imfl_engine.applying import evaluate_file
 
-        return await evaluate_file(self.context, source)
+        return await evaluate_file(self.context, source, tell)
 
     async def save_model(self, folder: Path) -> str:
         """Save the newest model for other software; returns what loads it."""

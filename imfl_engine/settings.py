@@ -6,6 +6,7 @@ reported at once with its dotted path (`parse_settings`).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from operator import attrgetter
 from typing import Annotated, Any, Literal
 
@@ -113,7 +114,7 @@ class Annotator(_Model):
     base_url: str | None = None
     key_name: str = "OPENAI_API_KEY"
     """Name of the environment variable that holds the key; the key itself is never stored."""
-    temperature: float | None = 0.0
+    temperature: Annotated[float, Field(ge=0.0)] | None = 0.0
     concurrency: Positive = 16
     requests_per_minute: Positive | None = None
     tokens_per_minute: Positive | None = None
@@ -206,15 +207,25 @@ def parse_settings(values: dict[str, Any]) -> Settings:
     try:
         return Settings.model_validate(values)
     except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(str(part) for part in problem['loc']) or 'settings'}: "
-            f"{problem['msg'].removeprefix('Value error, ')}"
-            for problem in error.errors()
-        )
-        raise SettingsError(
-            f"The settings are not valid: {problems}.",
+        raise SettingsError.of(
+            [
+                (".".join(map(str, problem["loc"])) or "The settings", _words(problem))
+                for problem in map(dict[str, Any], error.errors())
+            ],
             "Run `imfl-tui config PROJECT.db` to see every setting and its value.",
         ) from error
+
+
+def _words(problem: Mapping[str, Any]) -> str:
+    """What is wrong with a value, to follow the name of its setting."""
+    said = str(problem["msg"]).removeprefix("Value error, ")
+    given = problem["input"]
+    if not problem["loc"]:
+        return f"do not fit together: {said}"
+    if not said.startswith("Input "):
+        return f"is not valid: {said}"
+    shown = f", not {given}" if isinstance(given, str | int | float) else ""
+    return said.removeprefix("Input ").partition(", unable")[0] + shown
 
 
 def replace_setting(settings: Settings, path: str, value: Any) -> Settings:

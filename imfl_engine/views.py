@@ -41,7 +41,11 @@ class BudgetUse:
 
 @dataclass(frozen=True, slots=True)
 class CurvePoint:
-    """The model after a round, measured on the test set or, without one, on the control slice."""
+    """The model after a round, measured on the test set or, without one, on the control slice.
+
+    ``human``, ``llm``, ``cost_usd`` and ``minutes`` (of the person) count from the beginning;
+    ``seconds`` are those of this round's training.
+    """
 
     round: int
     accuracy: Interval
@@ -51,6 +55,7 @@ class CurvePoint:
     llm: int
     seconds: float
     cost_usd: float
+    minutes: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +97,8 @@ class CostEstimate:
     minutes_of_person: float
     price_known: bool
     price_source: str
+    round: int | None = None
+    """The round whose labels the LLM is asked for; None where it is asked for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +122,8 @@ class Status:
     embedded: int
     advice: str = ""
     gold_available: bool = False
+    imported: int = 0
+    """Human labels that were made elsewhere; only those of a batch count against the budget."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,7 +280,10 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True)
 class ImportReport:
-    """What an import did. ``duplicates`` counts rows whose content or id was there already."""
+    """What an import did. ``test`` of the ``added`` items are in the test set.
+
+    ``duplicates`` counts rows whose content or id was there already.
+    """
 
     added: int
     duplicates: int
@@ -280,3 +292,4 @@ class ImportReport:
     unknown_labels: dict[str, int] = field(default_factory=dict)
     truncated: int = 0
     examples: tuple[str, ...] = ()
+    test: int = 0

@@ -275,9 +275,8 @@ class ImflApp(JobRunner):
         if isinstance(event, StepFinished):
             words = DONE_WORDS.get(event.step.kind)
             if words and self.current_mode != "home":
-                self.notify(
-                    safe_text(f"{words} (round {event.step.round})."), markup=False, timeout=4
-                )
+                number = max(event.step.round, 1)  # as Home counts: round 0 is the start of 1
+                self.notify(safe_text(f"{words} (round {number})."), markup=False, timeout=4)
             self.refresh_status_soon()
         elif isinstance(event, Notice):
             self.notify(

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imfl_engine.errors import DataError, SettingsError, UsageError
+from imfl_engine.model_names import check_names
 from imfl_engine.settings import Settings, parse_settings
 from imfl_engine.types import AnnotationRequest, Item, Purpose
 from imfl_engine.views import CostEstimate
@@ -187,6 +188,22 @@ def read_guidelines(name: str) -> str:
         ) from error
 
 
+FIELDS = {
+    "budget.human": "your labels",
+    "budget.llm": "LLM labels",
+    "budget.rounds": "rounds",
+    "budget.money_usd": "money",
+    "budget.minutes": "minutes",
+    "annotator.spec": "model",
+    "annotator.base_url": "address",
+    "annotator.price_input": "price",
+    "annotator.price_output": "price",
+    "task.labels": "labels",
+    "training.target": "target",
+}
+"""What the set-up calls the settings it asks for."""
+
+
 def plan_settings(draft: Draft) -> Settings:
     """The settings that the answers mean. Raises `SettingsError` with every wrong field."""
     problems: list[str] = []
@@ -227,18 +244,22 @@ def plan_settings(draft: Draft) -> Settings:
     annotator: dict[str, Any] = {"spec": spec, "base_url": draft.base_url.strip() or None}
     if len(price) == 2:
         annotator.update(price_input=price[0], price_output=price[1])
-    return parse_settings(
-        {
-            "task": {
-                "kind": "multiple-choice" if multiple else "classification",
-                "labels": [] if multiple else [{"name": n} for n in label_names(draft.labels)],
-                "guidelines": read_guidelines(draft.guidelines),
-            },
-            "budget": {key: value for key, value in budget.items() if value is not None},
-            "annotator": annotator,
-            "training": {"target": draft.target.strip() or "minilm"},
-        }
-    )
+    values = {
+        "task": {
+            "kind": "multiple-choice" if multiple else "classification",
+            "labels": [] if multiple else [{"name": n} for n in label_names(draft.labels)],
+            "guidelines": read_guidelines(draft.guidelines),
+        },
+        "budget": {key: value for key, value in budget.items() if value is not None},
+        "annotator": annotator,
+        "training": {"target": draft.target.strip() or "minilm"},
+    }
+    try:
+        settings = parse_settings(values)
+        check_names(settings)
+    except SettingsError as error:
+        raise error.renamed(FIELDS, error.hint if "PROJECT.db" not in error.hint else "") from error
+    return settings
 
 
 def priced_requests(source: Source) -> list[AnnotationRequest]:

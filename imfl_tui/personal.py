@@ -9,7 +9,7 @@ from textual.binding import Binding
 from textual.dom import DOMNode
 
 from imfl_engine.errors import ImflError
-from imfl_tui.keymap import check_keymap, key_name
+from imfl_tui.keymap import bindings_by_id, check_keymap, key_name
 from imfl_tui.preferences import Preferences, load_preferences, preferences_path, save_preferences
 from imfl_tui.reporting import ReportingApp
 from imfl_tui.screens import registry
@@ -27,6 +27,8 @@ class PersonalApp(ReportingApp):
         self._span_styles: dict[str, Style] = {}
         self.preferences = Preferences()
         self.problems: list[ImflError] = []
+        self.key_names: dict[str, str] = {}
+        """The keys a person has given commands, by their ids, as they are written."""
         self.register_theme(DARK)
         self.register_theme(LIGHT)
         self._load_preferences()
@@ -58,6 +60,7 @@ class PersonalApp(ReportingApp):
         groups = [("app", self.BINDINGS), *registry.bindings()]
         keys, problems = check_keymap(wishes, groups)
         self.set_keymap(keys)
+        self.key_names = {name: key_name(codes.split(",")[0]) for name, codes in keys.items()}
         if problems:
             self.problems.append(
                 ImflError(
@@ -65,6 +68,11 @@ class PersonalApp(ReportingApp):
                     "The usual keys work instead.",
                 )
             )
+
+    def key_of(self, command: str) -> str:
+        """The key of a command by its id, as it is mapped now."""
+        usual = bindings_by_id([("app", self.BINDINGS), *registry.bindings()])
+        return self.key_names.get(command) or key_name(usual[command].key.split(",")[0])
 
     def handle_bindings_clash(self, clashed_bindings: set[Binding], node: DOMNode) -> None:
         """Say once that two commands want one key; `check_keymap` refuses these beforehand."""

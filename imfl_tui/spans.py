@@ -1,12 +1,13 @@
 """Lines of styled text as plain values, so that what a screen says can be tested without a screen.
 
 A `Span` names its style by meaning (`STYLES`), never by colour; the widgets translate it into
-the theme's colours. ``action`` makes the span clickable.
+the theme's colours. ``action`` makes the span clickable. ``command`` is the id of the command whose
+key the text is; a person may have given it another one (`remapped`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from imfl_tui.text import ELLIPSIS, cells, clip
@@ -33,6 +34,7 @@ class Span(NamedTuple):
     text: str
     style: str = ""
     action: str = ""
+    command: str = ""
 
 
 Line = Sequence[Span]
@@ -49,6 +51,13 @@ def line(*parts: Span | str | tuple[str, str]) -> list[Span]:
         else:
             spans.append(Span(*part))
     return spans
+
+
+def remapped(spans: Line, keys: Mapping[str, str]) -> Line:
+    """Write the keys that a person has given commands, ``keys`` by command id, for the usual ones."""
+    if not any(span.command in keys for span in spans):
+        return spans
+    return [span._replace(text=keys.get(span.command, span.text)) for span in spans]
 
 
 def width_of(spans: Line) -> int:

@@ -23,13 +23,15 @@ def build_annotator(
     environ: Mapping[str, str] | None = None,
     patience: Patience | None = None,
     poll_seconds: float | None = None,
+    need_key: bool = True,
 ) -> Annotator | None:
     """The annotator of ``settings``, or None for ``none``. Imports and asks nothing yet.
 
     ``environ`` is where the key is looked up (default: the process's environment);
-    ``poll_seconds`` is how often a batch is asked after (default: less and less often). Raises
-    `KeyMissing` when a public endpoint has no key, `SettingsError` for an address that cannot be
-    used, `UsageError` for annotators that are made elsewhere.
+    ``poll_seconds`` is how often a batch is asked after (default: less and less often). Without
+    ``need_key`` it may only be asked what it would cost. Raises `KeyMissing` when a public endpoint
+    has no key, `SettingsError` for an address that cannot be used, `UsageError` for annotators that
+    are made elsewhere.
     """
     annotator = settings.annotator
     if annotator.kind == "none":
@@ -49,7 +51,7 @@ def build_annotator(
     check_address(base_url)
     key = environ.get(annotator.key_name, "").strip()
     if not key:
-        if base_url is None or not is_own_server(base_url):
+        if need_key and (base_url is None or not is_own_server(base_url)):
             raise KeyMissing(
                 f"The environment has no key for {base_url or 'api.openai.com'}: "
                 f"{annotator.key_name} is not set.",

@@ -15,6 +15,30 @@ _BLOCK = 1 << 20
 _BLANKS: Any = re.compile(r"[ \t\r\n]*").match
 
 
+_REASONS = {
+    "Expecting value": "a value is missing, or a text has no quotation marks",
+    "Expecting property name": "a name in double quotes belongs here",
+    "Expecting ':'": "a colon is missing between a name and its value",
+    "Expecting ','": "a comma or a closing bracket is missing, or a quotation mark inside a text "
+    "has no backslash before it",
+    "Illegal trailing comma": "a comma has nothing behind it",
+    "Unterminated string": "a text begins here and has no closing quotation mark",
+    "Invalid control character": "a text holds a control character, as a tab, that is not escaped",
+    "Invalid \\escape": "a backslash has none of the characters behind it that JSON knows",
+    "Invalid \\uXXXX": "\\u is not followed by four hexadecimal digits",
+    "Extra data": "there is more after the end of the value",
+}
+"""What the beginnings of the decoder's messages mean; some of them end in the middle."""
+
+
+def why_not_json(error: ValueError | RecursionError) -> str:
+    """What is wrong with a JSON text, in words for people; the place is told beside it."""
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    said = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+    return next((words for start, words in _REASONS.items() if said.startswith(start)), said)
+
+
 class JsonStream:
     """Takes JSON values off a text file without holding more of it than the value at hand."""
 
@@ -72,10 +96,10 @@ class JsonStream:
             except json.JSONDecodeError as error:
                 cut = error.msg.startswith("Unterminated") or error.pos >= len(self._buffer) - 16
                 if not (cut and self._more(size)):
-                    raise self._broken(error.msg, error.pos) from error
+                    raise self._broken(why_not_json(error), error.pos) from error
                 size *= 2  # a value of n bytes is tried log n times
             except RecursionError as error:
-                raise self._broken("it is nested too deeply", self._at) from error
+                raise self._broken(why_not_json(error), self._at) from error
             else:
                 if end == len(self._buffer) and not self._ended and self._more(size):
                     continue  # a number may go on in the next block

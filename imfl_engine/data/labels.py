@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from imfl_engine.data.chunks import Reader
+from imfl_engine.data.guess import Columns
 from imfl_engine.data.label_records import CONVERTERS, ImportedLabel, LabelTool, tool_of
 from imfl_engine.data.readers import open_reader
+from imfl_engine.data.reading import open_source
 from imfl_engine.errors import UsageError
 
 _LOOK_AT = 50
@@ -30,7 +32,8 @@ class LabelImportReport:
     """
 
     path: Path
-    tool: LabelTool
+    tool: LabelTool | None
+    """None for a plain file with a column of labels."""
     imported: int = 0
     by_machine: int = 0
     left_open: int = 0
@@ -47,7 +50,7 @@ class LabelImportReport:
         ):
             if count:
                 parts.append(f"{count:,} {what}")
-        return f"{self.path} ({self.tool}): {', '.join(parts)}."
+        return f"{self.path} ({self.tool or 'a label column'}): {', '.join(parts)}."
 
 
 def recognise_labels(path: str | Path, encoding: str | None = None) -> LabelTool | None:
@@ -56,21 +59,36 @@ def recognise_labels(path: str | Path, encoding: str | None = None) -> LabelTool
         return tool_of(reader.names, list(islice(_rows(reader), _LOOK_AT)))
 
 
-def read_labels(path: str | Path, encoding: str | None = None) -> Iterator[ImportedLabel]:
+def read_labels(
+    path: str | Path, encoding: str | None = None, columns: Columns | None = None
+) -> Iterator[ImportedLabel]:
     """All decisions in ``path``, in the order in which they stand there, so that the last one wins.
 
-    Raises `UsageError` where the file is no record of labels.
+    A file of no known tool has the ``columns`` given, or guessed, and a person's labels in one of
+    them. Raises `UsageError` where it has no such column.
     """
     tool = recognise_labels(path, encoding)
     if tool is None:
-        raise UsageError(
-            f"'{path}' is no record of labels that is known.",
-            "Known are exports of Prodigy, Label Studio, Argilla, doccano and imfl-tui.",
-        )
+        yield from _read_plain(path, encoding, columns)
+        return
     with closing(open_reader(str(path), encoding)) as reader:
         convert = CONVERTERS[tool]
         for row in _rows(reader):
             yield from convert(row)
+
+
+def _read_plain(
+    path: str | Path, encoding: str | None, columns: Columns | None
+) -> Iterator[ImportedLabel]:
+    source = open_source(path, columns, encoding=encoding)
+    if not source.columns.label:
+        raise UsageError(
+            f"'{path}' has no column of labels, and is no export of a tool that is known.",
+            f"Name the column with --label; the columns are {', '.join(source.column_names)}.",
+        )
+    for batch in source.batches():
+        for item in batch:
+            yield ImportedLabel(item.text, item.label, item.key, item.context, item.options)
 
 
 def _rows(reader: Reader) -> Iterator[dict[str, Any]]:

@@ -11,7 +11,7 @@ import orjson
 
 from imfl_engine.data.chunks import CHUNK_BYTES, CHUNK_ROWS, ObjectChunk, resize
 from imfl_engine.data.files import InputFile, reading
-from imfl_engine.data.json_values import JsonStream, loads_exact
+from imfl_engine.data.json_values import JsonStream, loads_exact, why_not_json
 from imfl_engine.errors import DataError
 
 _BLOCK = 1 << 20
@@ -87,12 +87,13 @@ class JsonLinesReader:
     def _exact(self, line: bytes | str) -> Any:
         text = line.decode("utf-8") if isinstance(line, bytes) else line
         try:
-            return loads_exact(text)
+            # Without its end, which would be found wrong before the text that it leaves open.
+            return loads_exact(text.rstrip("\r\n"))
         except (ValueError, RecursionError) as error:
-            reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
             place = f", column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
             raise DataError(
-                f"'{self._path}', line {self._line}{place}, is not JSON: {reason}.", _JSON_HINT
+                f"'{self._path}', line {self._line}{place}, is not JSON: {why_not_json(error)}.",
+                _JSON_HINT,
             ) from error
 
     def close(self) -> None:

@@ -131,11 +131,16 @@ class LoopContext:
         return await self.database.read(lambda con: vectors.fetch(con, embedder, ids))
 
     async def probabilities_of(
-        self, folder: Path, inputs: Sequence[ModelInput], classes: int
+        self,
+        folder: Path,
+        inputs: Sequence[ModelInput],
+        classes: int,
+        tell: Callable[[Progress], object] = lambda progress: None,
     ) -> NDArray[np.float32]:
         """Return what the model in ``folder`` says of ``inputs``, float32 (n, ``classes``).
 
-        Multiple choice may have fewer options here than anywhere else: the rest is 0.
+        Multiple choice may have fewer options here than anywhere else: the rest is 0. ``tell`` is
+        called with how far it is.
         """
         matrix = np.zeros((len(inputs), classes), dtype=np.float32)
         async with aclosing(self.compute.predict(folder, inputs, job="predict")) as events:
@@ -143,6 +148,8 @@ class LoopContext:
                 if isinstance(event, ProbabilityChunk):
                     width = min(classes, event.probabilities.shape[1])
                     matrix[event.indices, :width] = event.probabilities[:, :width]
+                elif isinstance(event, Progress):
+                    tell(event)
         return matrix
 
     async def items_of(self, ids: Sequence[int]) -> list[Item]:

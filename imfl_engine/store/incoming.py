@@ -69,7 +69,7 @@ def finish(con: Connection, labels: Sequence[str]) -> dict[str, Any]:
     )
     counts = con.execute(
         "SELECT (SELECT count(*) FROM incoming), (SELECT count(*) FROM staged), "
-        "(SELECT count(*) FROM chosen)"
+        "(SELECT count(*) FROM chosen), (SELECT count(*) FROM chosen WHERE split = 'test')"
     ).fetchone()
     assert counts is not None
     unknown: dict[str, int] = {}
@@ -96,9 +96,10 @@ def finish(con: Connection, labels: Sequence[str]) -> dict[str, Any]:
         parameters,
     )
     abandon(con)
-    staged_rows, with_text, added = counts
+    staged_rows, with_text, added, test = counts
     return {
         "added": int(added),
+        "test": int(test),
         "duplicates": int(with_text - added),
         "empty": int(staged_rows - with_text),
         "unknown_labels": unknown,

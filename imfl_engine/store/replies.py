@@ -237,6 +237,15 @@ def latest_of(con: Connection, item_ids: Sequence[int]) -> dict[int, Reply]:
     return {row[0]: _reply(row) for row in rows}
 
 
+def newest(con: Connection, limit: int) -> list[Reply]:
+    """Return the newest replies that went into the training set, newest first."""
+    rows = con.execute(
+        f"SELECT {_COLUMNS} FROM replies WHERE purpose = ? ORDER BY reply_id DESC LIMIT ?",
+        [Purpose.ANNOTATE, limit],
+    ).fetchall()
+    return [_reply(row) for row in rows]
+
+
 def of_item(con: Connection, item_id: int) -> list[Reply]:
     """Return every reply about an item, newest first."""
     rows = con.execute(

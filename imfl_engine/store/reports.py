@@ -110,7 +110,10 @@ def risk_of(con: Connection, item_id: int) -> float | None:
 
 
 def majority(con: Connection) -> tuple[str, float] | None:
-    """Return the commonest gold label of the test set, or else human label, and its share."""
+    """Return the commonest label of what the model is measured on, and its share.
+
+    That is the gold of the test set or, without one, the human labels of the control slice.
+    """
     row = con.execute(
         """
         WITH known AS (
@@ -119,6 +122,7 @@ def majority(con: Connection) -> tuple[str, float] | None:
             SELECT label FROM known
             UNION ALL
             SELECT label FROM human_labels WHERE NOT EXISTS (FROM known)
+                AND item_id IN (SELECT item_id FROM selections WHERE control)
         )
         SELECT label, count(*) / (SELECT count(*) FROM used) FROM used
         GROUP BY label ORDER BY count(*) DESC, label LIMIT 1
@@ -140,6 +144,12 @@ def label_counts(con: Connection) -> tuple[LabelCount, ...]:
         """
     ).fetchall()
     return tuple(LabelCount(*row) for row in rows)
+
+
+def imported_labels(con: Connection) -> int:
+    """Return how many of the current human labels were made elsewhere and imported."""
+    row = con.execute("SELECT count(*) FROM human_labels WHERE origin = 'import'").fetchone()
+    return int(row[0]) if row else 0
 
 
 def reviewed_count(con: Connection) -> int:
@@ -170,6 +180,15 @@ def control_answers(con: Connection) -> list[tuple[int, int, bool]]:
         """
     ).fetchall()
     return [(item_id, round_, bool(right)) for item_id, round_, right in rows]
+
+
+def minutes_by_round(con: Connection) -> dict[int, float]:
+    """Return the person's minutes of each round, undone work included."""
+    rows = con.execute(
+        "SELECT round, coalesce(sum(seconds), 0) / 60 FROM label_events WHERE origin <> 'import' "
+        "GROUP BY round ORDER BY round"
+    ).fetchall()
+    return {row[0]: float(row[1]) for row in rows}
 
 
 def cost_by_round(con: Connection) -> dict[int, float]:

@@ -8,11 +8,15 @@ the words are not simply a project to open.
 from __future__ import annotations
 
 import sys
-from pathlib import Path
+
+from imfl_tui.cli.interrupts import leave_at_once
 
 
 def main() -> None:
     """Run the command line and exit."""
+    leave_at_once()
+    from pathlib import Path
+
     from imfl_tui.cli.launching import launch, means_open
 
     words = sys.argv[1:]

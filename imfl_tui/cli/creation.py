@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,8 +13,8 @@ from imfl_engine.errors import ProjectExists, StorageError, UsageError
 from imfl_engine.events import Progress
 from imfl_tui.cli import options as opt
 from imfl_tui.cli.opened import opened
-from imfl_tui.cli.progress import Reporter
-from imfl_tui.cli.settings_given import changed, setting_values
+from imfl_tui.cli.progress import shown
+from imfl_tui.cli.settings_given import setting_values, settings_of
 from imfl_tui.cli.shell import jsonable, say, show_json
 from imfl_tui.cli.sources import open_data, open_sources, read_guidelines, schema
 from imfl_tui.text import thousands
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
     from imfl_engine.data.reading import Source
     from imfl_engine.settings import Settings
     from imfl_engine.views import ImportReport
-
-POLL_SECONDS = 0.2
 
 
 async def new(
@@ -65,8 +62,6 @@ async def new(
     json: opt.AsJson = False,
 ) -> None:
     """Create a project from your data. Nothing is written unless all of it could be read."""
-    from imfl_engine.settings import parse_settings
-
     check_free(project)
     values = setting_values(
         budget__human=human,
@@ -94,7 +89,7 @@ async def new(
         test=test, seed=seed, preset=preset, labels=labels, labels_from=labels_from, kind=task,
         guidelines=guidelines,
     )  # fmt: skip
-    settings = changed(parse_settings({**values, "task": asked}), changes)
+    settings = settings_of({**values, "task": asked}, changes, "new")
     report = await create(project, settings, sources)
     if json:
         show_json({"project": project, **jsonable(report)})
@@ -124,17 +119,19 @@ async def import_(
 ) -> None:
     """Add more items, or labels made elsewhere.
 
-    Labels come from an export of Prodigy, Label Studio, Argilla, doccano or of imfl-tui itself.
+    Labels come from an export of Prodigy, Label Studio, Argilla, doccano or of imfl-tui itself;
+    with --labels also from the label column of any other file.
     """
     from imfl_engine.data.guess import Columns
     from imfl_engine.data.labels import recognise_labels
 
     if labels is None:
         labels = text is None and all(recognise_labels(name, encoding) for name in data)
+    columns = Columns(text, context, options, label, id)
     if labels:
         async with opened(project) as opened_project:
             reports = await opened_project.import_labels(
-                [Path(name) for name in data], encoding=encoding
+                [Path(name) for name in data], encoding=encoding, columns=columns
             )
         if json:
             show_json(reports)
@@ -142,13 +139,18 @@ async def import_(
             say(str(one))
         return
     async with opened(project) as opened_project:
-        sources = open_sources(data, Columns(text, context, options, label, id), encoding=encoding)
+        sources = open_sources(data, columns, encoding=encoding)
         async with reading_shown(sources):
             report = await opened_project.import_items(sources)
     if json:
         show_json(report)
     say(f"Imported {import_words(report)}.")
     warn_about_labels(report.unknown_labels)
+    if report.duplicates and sources[0].columns.label:
+        say(
+            f"The column '{sources[0].columns.label}' of items that were here already was not read; "
+            "to import it as labels of yours, add --labels."
+        )
 
 
 def check_free(path: Path) -> None:
@@ -179,7 +181,6 @@ async def create_sample(
 ) -> ImportReport:
     """A project from one of the sample data sets, labelled by `neighbours`."""
     from imfl_engine.data.guess import Columns
-    from imfl_engine.settings import parse_settings
     from imfl_tui.samples import sample_folder
 
     check_free(path)
@@ -193,31 +194,25 @@ async def create_sample(
         training__target=target,
         seed=seed,
     )
-    return await create(path, parse_settings({**values, "budget": budget}), sources)
+    return await create(path, settings_of({**values, "budget": budget}, None, "demo"), sources)
 
 
-@contextlib.asynccontextmanager
-async def reading_shown(sources: Sequence[Source]) -> AsyncIterator[None]:
+def reading_shown(sources: Sequence[Source]) -> AbstractAsyncContextManager[None]:
     """Show how far ``sources`` have been read while the body runs."""
 
-    async def watch(reporter: Reporter) -> None:
-        while True:
-            done = sum(source.share for source in sources) / len(sources)
-            reporter.show(Progress("import", round(100 * done), 100, "%", detail="reading"))
-            await asyncio.sleep(POLL_SECONDS)
+    def read() -> Progress:
+        done = sum(source.share for source in sources) / len(sources)
+        return Progress("import", round(100 * done), 100, "%", detail="reading")
 
-    with Reporter() as reporter:
-        watcher = asyncio.create_task(watch(reporter))
-        try:
-            yield
-        finally:
-            watcher.cancel()
-            await asyncio.gather(watcher, return_exceptions=True)
+    return shown(read)
 
 
 def import_words(report: ImportReport) -> str:
     """What an import did, in words."""
-    words = f"{thousands(report.added)} item{'s' * (report.added != 1)}"
+    pool = report.added - report.test
+    words = f"{thousands(pool)} item{'s' * (pool != 1)}"
+    if report.test:
+        words += f" in the pool, {thousands(report.test)} in the test set"
     for count, what in (
         (report.duplicates, "left out as duplicates"),
         (report.empty, "left out as empty"),

@@ -12,7 +12,7 @@ import typer
 from imfl_engine.errors import ImflError, UsageError
 from imfl_tui.cli import options as opt
 from imfl_tui.cli.progress import Reporter
-from imfl_tui.cli.settings_given import changed, setting_values
+from imfl_tui.cli.settings_given import setting_values, settings_of
 from imfl_tui.cli.shell import say, show, show_json
 from imfl_tui.cli.sources import open_data
 
@@ -81,7 +81,6 @@ async def replay(
     """
     from imfl_engine.replay import ReplayConfig, RowFinished, parse_arms
     from imfl_engine.replay import replay as run_replay
-    from imfl_engine.settings import parse_settings
 
     if out.suffix != ".parquet":
         raise UsageError(f"--out {out} is no Parquet file.", "Name it, as in results.parquet.")
@@ -109,7 +108,7 @@ async def replay(
     )
     config = ReplayConfig(
         dataset=dataset or preset or _name_of(train[0]),
-        settings=changed(parse_settings(values), changes),
+        settings=settings_of(values, changes, "replay"),
         sources=sources,
         arms=chosen,
         seeds=range(first_seed, first_seed + seeds),

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from imfl_engine.errors import ImflError
+from imfl_tui.cli.interrupts import INTERRUPTED, interrupt_as_usual
 
 FAILED = 1
-INTERRUPTED = 130
 LOG_BYTES = 1_000_000
 LOG_FILES = 3
 
@@ -28,6 +28,7 @@ def guarded(function: Callable[[], Any], *, passed: tuple[type[Exception], ...] 
     """Run a plain or async function and return the exit code; only ``passed`` errors get out."""
     log_file = configure_logging()
     try:
+        interrupt_as_usual()
         result = function()
         if inspect.iscoroutine(result):
             asyncio.run(result)

@@ -110,8 +110,14 @@ async def label(
         for item, name in labelled:
             await check_label(opened_project, item, name)
         skipped = [await find_item(opened_project, item) for item in skip or []]
-        saved = [await opened_project.label(item, name) for item, name in labelled]
-        saved += [await opened_project.skip(item) for item in skipped]
+        saved = [
+            await opened_project.label(item, name, origin=await opened_project.origin_of(item))
+            for item, name in labelled
+        ]
+        saved += [
+            await opened_project.skip(item, origin=await opened_project.origin_of(item))
+            for item in skipped
+        ]
         undone = await opened_project.undo() if undo else None
     if json:
         show_json({"saved": saved, "undone": undone})

@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from imfl_engine.errors import ImflError
+
 if TYPE_CHECKING:
     from imfl_engine.project import Project
+
+ANY_PROJECT = "PROJECT.db"
+"""What the engine's hints call the project file, which they do not know."""
 
 
 @asynccontextmanager
 async def opened(path: Path) -> AsyncIterator[Project]:
-    """The project at ``path``, closed again whatever happens; jobs are cancelled with it."""
+    """The project at ``path``, closed again whatever happens; jobs are cancelled with it.
+
+    A hint about any project becomes one about this.
+    """
     from imfl_engine.project import Project
 
     project = await Project.open(path)
     try:
         yield project
+    except ImflError as error:
+        error.hint = error.hint.replace(ANY_PROJECT, shlex.quote(str(path)))
+        raise
     finally:
         await project.close()

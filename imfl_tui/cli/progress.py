@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import time
-from collections.abc import AsyncIterator
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from imfl_engine.events import (
@@ -28,6 +29,25 @@ if TYPE_CHECKING:
 
 REFRESHES_PER_SECOND = 8
 SECONDS_BEFORE_A_BAR = 1.0
+POLL_SECONDS = 0.2
+
+
+@asynccontextmanager
+async def shown(read: Callable[[], Progress]) -> AsyncIterator[None]:
+    """Show how far something is while the body runs, which ``read`` says whenever it is asked."""
+
+    async def watch(reporter: Reporter) -> None:
+        while True:
+            reporter.show(read())
+            await asyncio.sleep(POLL_SECONDS)
+
+    with Reporter() as reporter:
+        watcher = asyncio.create_task(watch(reporter))
+        try:
+            yield
+        finally:
+            watcher.cancel()
+            await asyncio.gather(watcher, return_exceptions=True)
 
 
 class Reporter:
@@ -128,7 +148,7 @@ class Reporter:
             description=visible(text),
             completed=done,
             total=total or None,
-            count=f"{done:,}/{total:,} {unit}" if total else f"{done:,} {unit}",
+            count=f"{done:,}/{total:,} {unit}" if total else f"{done:,} {unit}" if done else "",
             eta=f"about {duration(eta)} left" if eta is not None and done < total else "",
         )
 

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from imfl_engine.errors import UsageError
+from imfl_engine.events import Progress
 from imfl_engine.views import Evaluation
 from imfl_tui.cli import options as opt
 from imfl_tui.cli.opened import opened
-from imfl_tui.cli.progress import Reporter
+from imfl_tui.cli.progress import Reporter, shown
 from imfl_tui.cli.shell import say, show, show_json
 from imfl_tui.cli.sources import open_sources
 from imfl_tui.cli.states import interval
+
+if TYPE_CHECKING:
+    from imfl_engine.data.reading import Source
+    from imfl_engine.project import Project
 
 
 class ExportFormat(StrEnum):
@@ -51,7 +56,7 @@ async def evaluate(
                     f"'{data[0]}' has no column with the right labels.",
                     f"Name it with --label; the columns are {', '.join(source.column_names)}.",
                 )
-            found: Evaluation | None = await opened_project.evaluate_on(source)
+            found: Evaluation | None = await _measured(opened_project, source)
         else:
             found = await opened_project.evaluation()
     if found is None:
@@ -64,6 +69,17 @@ async def evaluate(
         return
     for line in evaluation_lines(found):
         show(line)
+
+
+async def _measured(project: Project, source: Source) -> Evaluation:
+    now = Progress("evaluate", 0, 0, detail="measuring")
+
+    def tell(progress: Progress) -> None:
+        nonlocal now
+        now = progress
+
+    async with shown(lambda: now):
+        return await project.evaluate_on(source, tell)
 
 
 def evaluation_lines(found: Evaluation) -> list[str]:
@@ -132,8 +148,13 @@ async def save_model(
     project: opt.ProjectPath,
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the model goes.")],
 ) -> None:
-    """Save the newest model with its tokenizer and a model card, for transformers."""
-    async with opened(project) as opened_project:
+    """Save the newest model with its tokenizer and a model card that says how to load it.
+
+    A fine-tuned target is loaded by transformers, the probe by sentence-transformers with a head
+    beside it.
+    """
+    saving = Progress("export", 0, 0, detail="saving the model")
+    async with opened(project) as opened_project, shown(lambda: saving):
         loads = await opened_project.save_model(folder)
     say(f"Wrote {folder}.")
     say(loads)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from imfl_tui import __version__
 from imfl_tui.cli import (
@@ -56,6 +56,23 @@ class PathOrCommand(TyperGroup):
             say_error(_sentence(error), f"Run `{path} --help` to see what can be given.")
             sys.exit(getattr(error, "exit_code", 2))
         sys.exit(code if isinstance(code, int) else 0)
+
+
+class MayBeNegative(TyperCommand):
+    """A command whose arguments may be negative numbers, which look like options."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Take what is no option as an argument where there is a negative number."""
+        ctx.ignore_unknown_options = any(map(is_negative, args))
+        return list(super().parse_args(ctx, args))
+
+
+def is_negative(word: str) -> bool:
+    """Whether a word is a number below zero."""
+    try:
+        return word.startswith("-") and float(word) <= 0
+    except ValueError:
+        return False
 
 
 def is_path(word: str) -> bool:
@@ -118,9 +135,12 @@ COMMANDS: dict[str, dict[str, Callable[..., Any]]] = {
     },
     "Research and help": {"replay": experiments.replay, "doctor": doctor.doctor},
 }
+NEGATIVE = {"config", "label"}
+"""The commands that take a negative number: as a value, as a label."""
 for _panel, _commands in COMMANDS.items():
     for _name, _function in _commands.items():
-        app.command(_name, rich_help_panel=_panel)(command(_function))
+        _class = MayBeNegative if _name in NEGATIVE else TyperCommand
+        app.command(_name, cls=_class, rich_help_panel=_panel)(command(_function))
 
 
 def main() -> None:

@@ -48,20 +48,18 @@ async def run(
 ) -> None:
     """Do every step that needs no person; stop where you are needed."""
     async with opened(project) as opened_project:
-        before = await opened_project.status()
-        if human is Human.GOLD and not before.gold_available:
+        gold = human is Human.GOLD
+        if gold and not (await opened_project.status()).gold_available:
             raise UsageError(
                 f"{project} has no gold labels to answer from.",
                 "Label the items yourself, or create it again with the gold column in --label.",
             )
         with Reporter() as reporter:
-            if before.budget.llm_done < before.budget.llm_limit:
+            if await opened_project.will_annotate(until=until, gold=gold, rounds=rounds):
                 # A missing key or a dead endpoint is told before anything is begun.
                 for notice in await opened_project.check_annotator():
                     reporter.show(notice)
-            await reporter.follow(
-                opened_project.advance(until=until, gold=human is Human.GOLD, rounds=rounds)
-            )
+            await reporter.follow(opened_project.advance(until=until, gold=gold, rounds=rounds))
         after = await opened_project.status()
     report(after, project, json=json)
     step = after.step

@@ -6,10 +6,58 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from imfl_engine.errors import UsageError
+from imfl_engine.errors import SettingsError, UsageError
+from imfl_tui.cli.opened import ANY_PROJECT
 
 if TYPE_CHECKING:
     from imfl_engine.settings import Settings
+
+
+FLAGS = {
+    "budget.human": "--human",
+    "budget.llm": "--llm",
+    "budget.rounds": "--rounds",
+    "budget.money_usd": "--money",
+    "budget.minutes": "--minutes",
+    "query.strategy": "--query",
+    "query.schedule": "--schedule",
+    "retrieval.method": "--retrieval",
+    "annotator.spec": "--annotator",
+    "annotator.base_url": "--base-url",
+    "annotator.key_name": "--key-name",
+    "annotator.price_input": "--price",
+    "annotator.price_output": "--price",
+    "task.kind": "--task",
+    "task.labels": "--labels",
+    "training.target": "--target",
+    "training.loss": "--loss",
+    "training.device": "--device",
+    "embedder": "--embedder",
+    "seed": "--seed",
+}
+"""The flag that gives a setting, which is what errors call it where it was given so."""
+
+
+def settings_of(values: dict[str, Any], changes: Sequence[str] | None, command: str) -> Settings:
+    """The settings that the flags of a ``command`` and its ``--set`` give.
+
+    Raises `SettingsError` in the words of the command line, also for models that cannot be meant.
+    """
+    from imfl_engine.model_names import check_names
+    from imfl_engine.settings import parse_settings, replace_setting
+
+    set_to = dict(map(read_change, changes or ()))
+    try:
+        settings = parse_settings(values)
+        for name, value in set_to.items():
+            settings = replace_setting(settings, name, value)
+        check_names(settings)
+    except SettingsError as error:
+        hint = error.hint
+        if ANY_PROJECT in hint:  # there is none yet
+            hint = f"Run `imfl-tui {command} --help` to see what can be given."
+        raise error.renamed(FLAGS | {name: f"--set {name}" for name in set_to}, hint) from error
+    return settings
 
 
 def setting_values(**given: Any) -> dict[str, Any]:
@@ -26,19 +74,15 @@ def setting_values(**given: Any) -> dict[str, Any]:
     return values
 
 
-def changed(settings: Settings, changes: Sequence[str] | None) -> Settings:
-    """``settings`` with others given as ``budget.llm=300``. Raises `UsageError` without the ``=``."""
-    from imfl_engine.settings import replace_setting
-
-    for change in changes or ():
-        name, equals, value = change.partition("=")
-        if not (name and equals):
-            raise UsageError(
-                f"--set {change} changes nothing.",
-                "Write a name and a value, as in --set training.frozen_layers=3.",
-            )
-        settings = replace_setting(settings, name, parse_value(value))
-    return settings
+def read_change(change: str) -> tuple[str, Any]:
+    """The name and the value in ``budget.llm=300``. Raises `UsageError` without the ``=``."""
+    name, equals, value = change.partition("=")
+    if not (name and equals):
+        raise UsageError(
+            f"--set {change} changes nothing.",
+            "Write a name and a value, as in --set training.frozen_layers=3.",
+        )
+    return name, parse_value(value)
 
 
 def parse_value(text: str) -> Any:

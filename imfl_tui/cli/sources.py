@@ -39,6 +39,8 @@ def open_data(
         columns = Columns(text, context, options, label, id)
         sources = open_sources(data, columns, test=test, seed=seed, encoding=encoding)
         asked = {"kind": kind or guess_kind(sources[0].columns)}
+        if asked["kind"] == "multiple-choice":
+            check_options(sources[0], data[0])
     if labels is not None or (preset is None and asked["kind"] == "classification"):
         names = schema(sources[0], labels, labels_from, data, encoding)
         asked["labels"] = [{"name": name} for name in names]
@@ -67,6 +69,23 @@ def open_sources(
     # The test file is read with the columns of the pool, but may lack an identifier or a context.
     found = replace(pool.columns, id=columns.id, context=columns.context)
     return [pool, open_source(test_file, found, split="test", encoding=encoding)]
+
+
+def check_options(source: Source, name: str) -> None:
+    """Raise `UsageError` unless the items bring options of their own to choose from."""
+    from imfl_engine.data.values import as_options
+
+    column = source.columns.options
+    hint = f"Name it with --options; the columns are {', '.join(source.column_names)}."
+    if not column:
+        raise UsageError(
+            f"'{name}' has no column with an item's own options, which multiple choice needs.", hint
+        )
+    if all(len(as_options(row[column])[1]) < 2 for row in source.preview()):
+        raise UsageError(
+            f"Column '{column}' of '{name}' holds no options to choose from: an item needs two.",
+            hint,
+        )
 
 
 def open_published(

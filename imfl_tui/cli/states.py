@@ -39,7 +39,8 @@ def status_lines(status: Status) -> list[str]:
         f"annotator  {status.annotator} · target {status.target}",
         f"next       {step_words(status.step)}",
         f"labels     you {budget.human_done} of {budget.human_limit}, "
-        f"LLM {budget.llm_done} of {budget.llm_limit}",
+        f"LLM {budget.llm_done} of {budget.llm_limit}"
+        + (f"; {thousands(status.imported)} imported" if status.imported else ""),
         f"money      {money(budget.money_spent)} spent, {money(budget.money_reserved)} reserved"
         + (f", stops at {money(budget.money_limit)}" if budget.money_limit is not None else ""),
         f"your time  {budget.minutes_spent:.0f} min"
@@ -79,33 +80,42 @@ def interval(found: Interval) -> str:
 
 
 async def plan(project: opt.ProjectPath, json: opt.AsJson = False) -> None:
-    """Show what the next round will cost, before anything is spent."""
+    """Show what the next round and the rest of the plan will cost, before anything is spent."""
     async with opened(project) as opened_project:
         estimate = await opened_project.estimate()
+        rest = await opened_project.estimate_rest()
     if json:
-        show_json(estimate)
+        show_json({**jsonable(estimate), "rest": rest})
         return
-    for line in plan_lines(estimate):
+    for line in plan_lines(estimate, rest):
         show(line)
 
 
-def plan_lines(estimate: CostEstimate) -> list[str]:
-    """What ``plan`` prints, line by line."""
+def plan_lines(estimate: CostEstimate, rest: CostEstimate) -> list[str]:
+    """What ``plan`` prints, line by line: the next round that asks the LLM, then all that is left."""
     price = (
         f"{money_range(estimate.money_low, estimate.money_high)} ({estimate.price_source})"
         if estimate.price_known
-        else f"unknown: {estimate.price_source}; give it with --price or "
-        "`imfl-tui config PROJECT.db annotator.price_input`"
+        else estimate.price_source
     )
     tokens_in = (estimate.input_tokens_low, estimate.input_tokens_high)
     tokens_out = (estimate.output_tokens_low, estimate.output_tokens_high)
     return [
+        *([f"round      {estimate.round}"] if estimate.round is not None else []),
         f"calls      {thousands(estimate.calls)}",
         f"tokens in  {' to '.join(map(thousands, tokens_in))}",
         f"tokens out {' to '.join(map(thousands, tokens_out))}",
         f"money      {price}",
         f"your time  about {duration(estimate.minutes_of_person * 60)}",
+        f"in all     {rest_words(rest)}",
     ]
+
+
+def rest_words(rest: CostEstimate) -> str:
+    """What is left of the plan, in one line."""
+    price = money_range(rest.money_low, rest.money_high) if rest.price_known else "price unknown"
+    about = duration(rest.minutes_of_person * 60)
+    return f"{thousands(rest.calls)} calls, {price}, about {about} of you"
 
 
 async def config(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from imfl_engine.events import Annotated
 from imfl_engine.types import Reply, ReplyStatus, StepKind
-from imfl_engine.views import CostEstimate, Status
+from imfl_engine.views import BudgetUse, CostEstimate, Status
 from imfl_tui.jobs import Annotation
 from imfl_tui.spans import Line, Span, line
 from imfl_tui.text import duration, fraction, money, money_range, one_line, pad, plural, thousands
@@ -35,8 +35,21 @@ def waiting_lines(status: Status, price: CostEstimate | None, running: bool) -> 
         words = "The LLM labels its share as soon as you have labelled yours: it learns from your labels."
         return [line((words, "dim"))]
     if step.kind is StepKind.FINISHED:
-        return [line(("Everything is annotated.", "dim"))]
+        return [line((finished_words(status.budget), "dim"))]
     return [line(("The LLM's turn comes later in this round.", "dim"))]
+
+
+def finished_words(budget: BudgetUse) -> str:
+    """How much of the LLM's share it labelled, and what kept it from the rest."""
+    done, limit = thousands(budget.llm_done), thousands(budget.llm_limit)
+    if not budget.llm_limit:
+        return "No LLM labels were planned."
+    if budget.llm_done >= budget.llm_limit:
+        return f"All {limit} labels of the LLM are there."
+    words = f"The LLM has labelled {done} of {limit}; no round follows."
+    if budget.money_limit is None:
+        return words
+    return f"{words} {money(budget.money_spent)} of {money(budget.money_limit)} are spent."
 
 
 def figure_lines(annotation: Annotation, width: int, *, paused: bool = False) -> list[Line]:
@@ -53,7 +66,7 @@ def figure_lines(annotation: Annotation, width: int, *, paused: bool = False) ->
             "  ",
             *bar(last.done / max(last.total, 1), room, "llm"),
         ),
-        _money_line(last, name, figures, room),
+        _money_line(last, name, figures, room, running=annotation.running),
     ]
     facts = [
         (state, "accent" if state == "running" else "warn" if paused else "dim"),
@@ -72,7 +85,7 @@ def figure_lines(annotation: Annotation, width: int, *, paused: bool = False) ->
     return [*lines, spans]
 
 
-def _money_line(last: Annotated, name: int, figures: int, room: int) -> Line:
+def _money_line(last: Annotated, name: int, figures: int, room: int, *, running: bool) -> Line:
     if last.limit_usd is None:
         words = money(last.spent_usd) if last.spent_usd else "free"
         return line(
@@ -82,9 +95,10 @@ def _money_line(last: Annotated, name: int, figures: int, room: int) -> Line:
         )
     spent = f"{money(last.spent_usd)} / {money(last.limit_usd)}"
     limit = max(last.limit_usd, 1e-9)
-    parts = [(last.spent_usd / limit, "█", "llm"), (last.reserved_usd / limit, "▒", "warn")]
-    reserved = f"{money(last.reserved_usd)} reserved ▒"
-    tail = f"  {reserved}" if room > len(reserved) + 14 else ""
+    held = last.reserved_usd if running else 0.0  # else nothing is under way any more
+    parts = [(last.spent_usd / limit, "█", "llm"), (held / limit, "▒", "warn")]
+    reserved = f"{money(held)} reserved ▒"
+    tail = f"  {reserved}" if running and room > len(reserved) + 14 else ""
     return line(
         (pad("money", name), "dim"),
         (pad(spent, figures, "right"), "strong"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from imfl_engine.types import StepKind
 from imfl_engine.views import CostEstimate, Status
 from imfl_tui.jobs import Jobs, describe
-from imfl_tui.spans import Line, line
+from imfl_tui.spans import Line, Span, line
 from imfl_tui.text import money_range, one_line, plural, roughly
 from imfl_tui.widgets.rounds import folded
 
@@ -47,9 +47,9 @@ def next_line(
             (" ▸ ", "accent"),
             describe(jobs, "rounds"),
             (" · it goes on by itself; meanwhile ", "dim"),
-            ("r", "key"),
+            Span("r", "key", command="home.review"),
             (" review or ", "dim"),
-            ("x", "key"),
+            Span("x", "key", command="home.explore"),
             (" explore", "dim"),
         )
     if step.kind is StepKind.FINISHED:

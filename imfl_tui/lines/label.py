@@ -76,6 +76,27 @@ def earlier_spans(event: LabelEvent) -> list[Span]:
     return [Span("✓ ", "dim"), Span(one_line(event.label or "", 22), "dim"), Span(seconds, "dim")]
 
 
+UNDONE: dict[Action, str] = {
+    Action.LABEL: "“{label}”",
+    Action.SKIP: "skipped",
+    Action.ACCEPT: "kept the LLM's label",
+    Action.REJECT: "no label fits",
+    Action.FLAG: "marked",
+    Action.UNFLAG: "mark removed",
+    Action.NOTE: "a comment",
+}
+
+
+def undone(event: LabelEvent | None, text: str = "") -> str:
+    """What an undo took back, and from which item."""
+    if event is None:
+        return "Nothing to undo."
+    if event.action is Action.ACCEPT_BULK:
+        return "Undone: the labels kept below a risk wait for review again."
+    words = UNDONE[event.action].format(label=one_line(event.label or "", 22))
+    return f"Undone: {words} · {one_line(text, 44)}" if text else f"Undone: {words}"
+
+
 def end_lines(status: Status, jobs: Jobs, price: str, answers: Sequence[Answer]) -> list[Line]:
     """What stands in the item's place when nothing waits for the person."""
     step = status.step
@@ -107,7 +128,9 @@ def end_lines(status: Status, jobs: Jobs, price: str, answers: Sequence[Answer])
         lines.append(
             line(
                 ("  It goes on by itself. Meanwhile ", "dim"),
-                ("esc r", "key"),
+                Span("esc", "key", command="app.home"),
+                " ",
+                Span("r", "key", command="home.review"),
                 (" reviews the LLM's labels.", "dim"),
             )
         )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from imfl_engine.types import Interval
 from imfl_engine.views import CurvePoint, Evaluation
 from imfl_tui.spans import Line, Span, line
-from imfl_tui.text import duration, fraction, money, one_line, pad, thousands, wrap
+from imfl_tui.text import cells, duration, fraction, money, one_line, pad, thousands, wrap
 from imfl_tui.widgets.bars import bar
 
 
@@ -46,19 +46,23 @@ def class_lines(evaluation: Evaluation, width: int) -> list[Line]:
     """Precision, recall, F1 and support of each label, weakest marked."""
     if not evaluation.classes:
         return []
-    name = min(max(len(one_line(c.label, 24)) for c in evaluation.classes), max(width - 34, 8))
+    longest = max(cells(one_line(c.label, 24)) for c in evaluation.classes)
+    wide = longest + 33 <= width
+    precision, recall, f1, support = (11, 8, 7, 6) if wide else (6, 5, 5, 6)
+    name = max(min(longest, width - precision - recall - f1 - support - 1), 6)
     weakest = min(c.f1 for c in evaluation.classes)
     room = max(width - name - 33, 0)
-    head = f"{'':{name}}  precision  recall     F1      n"
+    names = ("precision", "recall") if wide else ("prec", "rec")
+    head = f"{'':{name}}{names[0]:>{precision}}{names[1]:>{recall}}{'F1':>{f1}} {'n':>{support}}"
     lines: list[Line] = [line((head, "dim"))]
     for c in evaluation.classes:
         mark = ("▾", "bad") if c.f1 == weakest and len(evaluation.classes) > 1 else (" ", "")
         row: list[Span] = line(
             pad(one_line(c.label, name), name),
-            f"{fraction(c.precision):>11}{fraction(c.recall):>8}",
-            (f"{fraction(c.f1):>7}", "strong"),
+            f"{fraction(c.precision):>{precision}}{fraction(c.recall):>{recall}}",
+            (f"{fraction(c.f1):>{f1}}", "strong"),
             mark,
-            (f"{thousands(c.support):>6}", "dim"),
+            (f"{thousands(c.support):>{support}}", "dim"),
         )
         if room >= 10:
             row.extend([Span("  "), *bar(c.f1, min(room - 2, 24), "model")])
@@ -66,29 +70,82 @@ def class_lines(evaluation: Evaluation, width: int) -> list[Line]:
     return lines
 
 
+Cell = Callable[[CurvePoint, CurvePoint | None], Span]
+"""A figure of a round, given the round before it."""
+
+
+def cost_columns(points: Sequence[CurvePoint], width: int) -> list[tuple[str, int, Cell]]:
+    """The columns that fit ``width``, the most telling ones first: title, cells, figure.
+
+    Minutes and dollars are shown where any were spent; what a round gained is divided by what it
+    cost, because a label is cheap or dear by what it changes.
+    """
+    narrow = width < 40
+    always: list[tuple[str, int, Cell]] = [
+        ("rd" if narrow else "round", 3 if narrow else 5, lambda p, b: Span(f"{p.round}")),
+        ("you", 6, lambda p, b: Span(thousands(p.human))),
+        ("LLM", 7, lambda p, b: Span(thousands(p.llm))),
+        ("right", 8, lambda p, b: Span(fraction(p.accuracy.value, 3), "strong")),
+        ("gain", 7, _gain),
+    ]
+    if_spent: list[tuple[str, int, Cell]] = []
+    if points[-1].minutes:
+        if_spent += [
+            ("min", 6, lambda p, b: Span(f"{_minutes(p, b):.0f}", "dim")),
+            ("gain/min", 10, lambda p, b: _per(p, b, _minutes(p, b))),
+        ]
+    if points[-1].cost_usd:
+        if_spent += [
+            ("cost", 8, lambda p, b: Span(money(_cost(p, b)), "dim")),
+            ("gain/$", 9, lambda p, b: _per(p, b, _cost(p, b))),
+        ]
+    columns = list(always)
+    for column in if_spent:
+        if sum(size for _, size, _ in columns) + column[1] <= width:
+            columns.append(column)
+    return columns
+
+
+def _minutes(point: CurvePoint, before: CurvePoint | None) -> float:
+    return point.minutes - (before.minutes if before else 0.0)
+
+
+def _cost(point: CurvePoint, before: CurvePoint | None) -> float:
+    return point.cost_usd - (before.cost_usd if before else 0.0)
+
+
+def _points_gained(point: CurvePoint, before: CurvePoint) -> float:
+    return (point.accuracy.value - before.accuracy.value) * 100
+
+
+def _gain(point: CurvePoint, before: CurvePoint | None) -> Span:
+    if before is None:
+        return Span("—")
+    gained = _points_gained(point, before)
+    return Span(f"{gained:+.1f}", "good" if gained > 0 else "bad")
+
+
+def _per(point: CurvePoint, before: CurvePoint | None, spent: float) -> Span:
+    if before is None or spent <= 0:
+        return Span("—", "dim")
+    return Span(f"{_points_gained(point, before) / spent:+.1f}", "dim")
+
+
+def _padded(span: Span, size: int) -> Span:
+    return span._replace(text=pad(span.text, size, "right"))
+
+
 def cost_lines(points: Sequence[CurvePoint], width: int) -> list[Line]:
     """Labels, time and money of each round, and the accuracy it gained per minute and dollar."""
     if not points:
         words = "After each round: what it cost, and what a minute and a dollar of it gained."
         return [line((row, "dim")) for row in wrap(words, max(width, 10))]
-    wide = width >= 62
-    head = "round    you     LLM   accuracy   gain" + ("     cost    points per $" if wide else "")
-    lines: list[Line] = [line((head, "dim"))]
+    columns = cost_columns(points, width)
+    head = line(*((pad(title, size, "right"), "dim") for title, size, _ in columns))
+    lines: list[Line] = [head]
     before: CurvePoint | None = None
     for point in points:
-        gain = None if before is None else (point.accuracy.value - before.accuracy.value) * 100
-        cost = point.cost_usd - (before.cost_usd if before else 0.0)
-        shown = "—" if gain is None else f"{gain:+.1f}"
-        style = "" if gain is None else "good" if gain > 0 else "bad"
-        row: list[Span] = line(
-            f"{point.round:>5}{thousands(point.human):>7}{thousands(point.llm):>8}",
-            (f"{fraction(point.accuracy.value, 3):>11}", "strong"),
-            (f"{shown:>7}", style),
-        )
-        if wide:
-            per = f"{gain / cost:+.1f}" if gain is not None and cost > 0 else "—"
-            row.append(Span(f"{money(cost) if cost else 'free':>9}{per:>16}", "dim"))
-        lines.append(row)
+        lines.append(line(*(_padded(cell(point, before), size) for _, size, cell in columns)))
         before = point
     seconds = sum(point.seconds for point in points)
     spent = points[-1].cost_usd

@@ -48,7 +48,7 @@ def totals_line(page: ReviewPage) -> Line:
 
 def detail_lines(detail: ItemDetail, row: ReviewRow, width: int) -> list[Line]:
     """The item, who says what, and why it stands where it stands."""
-    opens = (Span("d", "key"), Span(" opens", "dim"))
+    opens = (Span("d", "key", command="review.open"), Span(" opens", "dim"))
     lines = text_lines(detail.item, width, most=8, characters=6_000, opens=opens)
     lines.append(line(""))
     for who, opinion, style in (("LLM", detail.llm, "llm"), ("model", detail.model, "model")):

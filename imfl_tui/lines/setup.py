@@ -90,7 +90,7 @@ def preview_lines(source: Source, draft: Draft, width: int, rows: int = 8) -> li
         return []
     wide = draft.text if draft.text in names else names[0]
     narrow = min(max((width - 30) // max(len(names) - 1, 1) - 2, 6), 18) if len(names) > 1 else 0
-    first = max(width - (narrow + 2) * (len(names) - 1), 20)
+    first = max(width - (narrow + 2) * (len(names) - 1) - 2, 20)
     sizes = {name: first if name == wide else narrow for name in names}
     lines: list[Line] = [
         [Span(pad(one_line(name, sizes[name]), sizes[name] + 2), "key") for name in names]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from imfl_engine.events import Progress
 from imfl_engine.types import StepKind
-from imfl_engine.views import Status
+from imfl_engine.views import CurvePoint, Status
 from imfl_tui.jobs import Jobs, TrainingRun
 from imfl_tui.spans import Line, Span, line
 from imfl_tui.text import bytes_size, duration, fraction, one_line, pad, plural, thousands
@@ -29,6 +31,22 @@ def waiting_words(status: Status, jobs: Jobs) -> str:
         left = plural(max(status.step.total - status.step.done, 0), "item")
         return f"Training follows your labels ({left} to go) and the LLM's."
     return "Training begins by itself when this round's labels are there."
+
+
+def past_lines(curve: Sequence[CurvePoint]) -> list[Line]:
+    """The trainings so far: how many labels each had, how long it took, how good the model is."""
+    if not curve:
+        return []
+    rows: list[Line] = [line(("round     you     LLM         took   accuracy", "dim"))]
+    for point in curve:
+        rows.append(
+            line(
+                f"{point.round:>5}{thousands(point.human):>8}{thousands(point.llm):>8}",
+                (f"{duration(point.seconds):>13}", "dim"),
+                (f"{fraction(point.accuracy.value, 3):>11}", "strong"),
+            )
+        )
+    return rows
 
 
 def figure_lines(run: TrainingRun, width: int) -> list[Line]:

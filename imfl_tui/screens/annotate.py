@@ -11,7 +11,7 @@ from textual.binding import Binding, BindingType
 
 from imfl_engine.types import Reply, StepKind
 from imfl_engine.views import Status
-from imfl_tui.jobs import Jobs
+from imfl_tui.jobs import KEPT_REPLIES, Jobs
 from imfl_tui.lines.annotate import figure_lines, reply_row, waiting_lines
 from imfl_tui.prompts import prompt_parts
 from imfl_tui.screens.base import HOME, ImflScreen
@@ -40,13 +40,33 @@ class AnnotateScreen(ImflScreen):
     def __init__(self) -> None:
         super().__init__()
         self._replies: Sequence[Reply] = ()
+        self._stored: Sequence[Reply] = ()
+        """The newest replies of earlier sessions; shown until one comes in this one."""
         self._texts: dict[int, str] = {}
         self._follow = True
 
     def body(self) -> ComposeResult:
         """Figures above, replies below."""
         yield Text(title="LLM run", id="figures", classes="panel")
-        yield Rows(title="labels as they come, newest first", id="replies")
+        yield Rows(title="its labels, newest first", id="replies")
+
+    async def resumed(self) -> None:
+        """Fetch what earlier sessions bought, while this one has bought nothing."""
+        if self.imfl.jobs.annotation is None:
+            self._stored = await self.attempt(lambda: self.project.replies(KEPT_REPLIES)) or ()
+            self._show()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """The footer names what does something now."""
+        job, status = self.imfl.jobs.rounds, self.imfl.status
+        over = status is not None and status.step.kind is StepKind.FINISHED
+        needless = {
+            "begin": over if job is None else not job.paused,
+            "pause": job is None,
+            "stop": job is None,
+            "prompt": not self._replies,
+        }
+        return None if needless.get(action) else True
 
     def place(self) -> Line | str:
         """Who labels."""
@@ -79,16 +99,17 @@ class AnnotateScreen(ImflScreen):
             panel.show(waiting_lines(status, price, bool(job)))
         else:
             panel.show(figure_lines(annotation, width, paused=paused))
-        replies = tuple(reversed(annotation.replies)) if annotation else ()
+        replies = tuple(reversed(annotation.replies)) if annotation else self._stored
         rows = self.query_one(Rows)
         added = len(replies) - len(self._replies)
         self._replies = replies
         cursor = 0 if self._follow else rows.cursor + max(added, 0)
-        words = "No label of the LLM has come since the app was started."
+        words = "The LLM has labelled nothing yet."
         empty = [line(""), line((words, "dim"))]
         rows.show(len(replies), self._row, empty=empty, cursor=cursor)
         if replies:
             self.beside("texts", self._fetch_texts, exclusive=False)
+        self.refresh_bindings()
 
     def _row(self, index: int, width: int) -> Line:
         reply = self._replies[index]
@@ -119,8 +140,6 @@ class AnnotateScreen(ImflScreen):
         if status is not None and status.step.kind is StepKind.LABEL:
             left = plural(status.step.total - status.step.done, "item")
             self.notify(f"First your turn: {left} of this round wait for your label.", timeout=4)
-        elif status is not None and status.step.kind is StepKind.FINISHED:
-            self.notify("The annotation budget is used up.", timeout=4)
         else:
             self.imfl.start_rounds()
 

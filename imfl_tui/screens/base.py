@@ -13,8 +13,10 @@ from textual.screen import Screen
 from textual.worker import Worker
 
 from imfl_engine.errors import ImflError
+from imfl_engine.types import LabelEvent
 from imfl_engine.views import Status
 from imfl_tui.jobs import Jobs, describe
+from imfl_tui.lines.label import undone
 from imfl_tui.problems import unexpected
 from imfl_tui.spans import Line
 from imfl_tui.widgets.header import Header
@@ -103,13 +105,25 @@ class ImflScreen(Screen[None]):
             self._actions = {
                 key: active.binding.action
                 for key, active in self.active_bindings.items()
-                if active.node is self and active.enabled
+                if active.node is self  # whether it is enabled is asked when it is run
             }
         action = self._actions.get(event.key)
         if action is not None:
             event.stop()
             event.prevent_default()
             await self.run_action(action)
+
+    async def undo(self) -> LabelEvent | None:
+        """Take back the person's last action; None when there is none left, which is said."""
+        event = await self.attempt(self.project.undo)
+        if event is None:
+            self.notify(undone(None), timeout=2)
+        return event
+
+    async def tell_undone(self, event: LabelEvent) -> None:
+        """Say what was taken back, where the screen does not show it."""
+        texts = await self.attempt(lambda: self.project.texts([event.item_id])) or {}
+        self.notify(undone(event, texts.get(event.item_id, "")), markup=False, timeout=4)
 
     def _jobs_now(self, jobs: Jobs) -> None:
         if self.is_shown:

@@ -133,13 +133,18 @@ class BatchScreen(LabellingScreen):
         status = self.imfl.status
         if status is None:
             return
-        self._ended = True
+        self._has_ended(True)
         self.query_one(Labels).show(())
         self.query_one(ItemPane).show_words(
             [line(""), line(("  ▸ ", "accent"), ("one moment", "dim"))]
             if self._wrapping_up
             else end_lines(status, self.imfl.jobs, self._price(), self._batch.answers)
         )
+
+    def _has_ended(self, ended: bool) -> None:
+        if ended != self._ended:
+            self._ended = ended
+            self.refresh_bindings()
 
     def _price(self) -> str:
         estimate = self.imfl.estimate

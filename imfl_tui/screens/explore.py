@@ -20,7 +20,7 @@ from imfl_engine.types import Origin
 from imfl_engine.views import ItemDetail, ItemFilter, ItemRow
 from imfl_tui.lines.explore import explore_detail, explore_row, filter_line
 from imfl_tui.screens.dialogs import Picker
-from imfl_tui.screens.labelling import ItemListScreen, undone
+from imfl_tui.screens.labelling import ItemListScreen
 from imfl_tui.spans import Line, line
 from imfl_tui.text import cells, one_line, plural, safe_text, wrap
 from imfl_tui.widgets.canvas import Text
@@ -305,8 +305,10 @@ class ExploreScreen(ItemListScreen):
 
     async def action_undo(self) -> None:
         """Undo the last action."""
-        event = await self.attempt(self.project.undo)
-        self.notify(undone(event), timeout=3)
+        event = await self.undo()
+        if event is None:
+            return
+        await self.tell_undone(event)
         self._detail = None
         await self._load(fresh=True)
         self.imfl.refresh_status_soon()

@@ -114,7 +114,7 @@ class HomeScreen(ImflScreen):
         """Undo the person's last action, whatever it was."""
         if not self.imfl.has_project:
             return
-        event = await self.attempt(self.project.undo)
-        words = f"Undid your last action on item {event.item_id}." if event else "Nothing to undo."
-        self.notify(words, markup=False, timeout=3)
-        self.imfl.refresh_status_soon()
+        event = await self.undo()
+        if event is not None:
+            await self.tell_undone(event)
+            self.imfl.refresh_status_soon()

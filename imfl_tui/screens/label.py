@@ -14,11 +14,10 @@ from textual.binding import Binding, BindingType
 
 from imfl_engine.errors import ImflError
 from imfl_engine.views import QueueItem
-from imfl_tui.keymap import LabelKey, key_name
+from imfl_tui.keymap import LabelKey
 from imfl_tui.lines.label import last_line, why_shown
 from imfl_tui.screens.base import HOME
 from imfl_tui.screens.batch import BatchScreen
-from imfl_tui.screens.labelling import undone
 from imfl_tui.widgets.aids import Aids
 from imfl_tui.widgets.canvas import Text
 from imfl_tui.widgets.item import ItemFace, ItemPane
@@ -26,6 +25,11 @@ from imfl_tui.widgets.labels import Labels
 
 LONGEST_THOUGHT = 180.0
 """Seconds counted for one item at most; a coffee is not paid from the minutes."""
+
+ON_AN_ITEM = frozenset(
+    ["skip", "reject", "flag", "note", "pick", "opinions", "fold", "forward", "scroll", "panel"]
+)
+"""Actions that need an item in view."""
 
 
 class LabelScreen(BatchScreen):
@@ -95,6 +99,9 @@ class LabelScreen(BatchScreen):
             for key, active in self.active_bindings.items()
             if len(key) == 1 and active.binding.id != "label.accept"
         }
+        self.query_one(Aids).name_keys(
+            self.imfl.key_of("label.guidelines"), self.imfl.key_of("label.similar")
+        )
         self.assign_schema_keys(reserved | {"a"})
         self._show_guidelines()
 
@@ -106,6 +113,10 @@ class LabelScreen(BatchScreen):
         self.imfl.start_prefetch()
 
     # ------------------------------------------------------------------ keys
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """What is done to an item can be done while one is shown; the footer names it only then."""
+        return None if action in ON_AN_ITEM and self._batch.current is None else True
 
     @property
     def takes_label(self) -> bool:
@@ -165,15 +176,15 @@ class LabelScreen(BatchScreen):
             return
         opinion = item.llm or item.model
         if not self._opinions:
-            self.notify("Press o to see what model and LLM say first.", timeout=3)
+            key = self.imfl.key_of("label.opinions")
+            self.notify(f"Press {key} to see what model and LLM say first.", timeout=3)
         elif opinion is not None:
             await self.action_give(opinion.label)
 
     async def action_undo(self) -> None:
         """Take back the last action, also one of an earlier day."""
-        event = await self.attempt(self.project.undo)
+        event = await self.undo()
         if event is None:
-            self.notify(undone(None), timeout=2)
             return
         given = self._batch.given(event.item_id) is not None
         if self._batch.recall(event.item_id):
@@ -181,11 +192,11 @@ class LabelScreen(BatchScreen):
         else:
             items = await self.attempt(lambda: self.project.queue(limit=1000))
             self._batch.replace(items or [], first=event.item_id)
-            self._earlier = [e for e in self._earlier if e.event_id != event.undoes]
+            self._earlier = [e for e in self._earlier if e.event_id != event.event_id]
             self._set_progress_from_engine()
             current = self._batch.current
             if current is None or current.item.item_id != event.item_id:
-                self.notify(undone(event), timeout=4)
+                await self.tell_undone(event)
         self._go_on()
 
     async def action_flag(self) -> None:
@@ -263,7 +274,7 @@ class LabelScreen(BatchScreen):
             if not self._fetching:
                 self._show_end()
             return
-        self._ended = False
+        self._has_ended(False)
         chosen = self._batch.given(item.item.item_id)
         self.use_keys_for(item.item)
         self.query_one(Labels).show(self._keys, options=bool(item.item.options), chosen=chosen)
@@ -278,16 +289,9 @@ class LabelScreen(BatchScreen):
                 self._opinions,
                 item.flagged,
                 item.comment,
-                self._fold_key(),
             ),
             rewind=rewind,
         )
-
-    def _fold_key(self) -> str:
-        for key, active in self.active_bindings.items():
-            if active.binding.id == "label.fold":
-                return key_name(key)
-        return "z"
 
     def _change(self, *, flagged: bool | None = None, comment: str | None = None) -> None:
         item = self._batch.current

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 
 from textual import events
 
-from imfl_engine.types import Item, LabelEvent, option_letter
+from imfl_engine.types import Item, option_letter
 from imfl_engine.views import ItemDetail
 from imfl_tui.keymap import LabelKey, assign_label_keys, option_keys
 from imfl_tui.lines.item import item_parts
@@ -122,8 +122,3 @@ class ItemListScreen(LabellingScreen):
         """Move by a page."""
         rows = self.query_one(Rows)
         rows.move(step * rows.page)
-
-
-def undone(event: LabelEvent | None) -> str:
-    """What an undo did, in words."""
-    return f"Undid your last action, on item {event.item_id}." if event else "Nothing to undo."

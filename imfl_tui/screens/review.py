@@ -16,7 +16,7 @@ from imfl_tui.lines.review import Decision, detail_lines, recount, review_row, t
 from imfl_tui.prompts import prompt_parts
 from imfl_tui.screens.base import HOME
 from imfl_tui.screens.dialogs import Ask, Reader
-from imfl_tui.screens.labelling import ItemListScreen, undone
+from imfl_tui.screens.labelling import ItemListScreen
 from imfl_tui.spans import Line, line
 from imfl_tui.text import fraction, one_line, plural, safe_text, thousands, wrap
 from imfl_tui.widgets.canvas import Text
@@ -278,15 +278,14 @@ class ReviewScreen(ItemListScreen):
 
     async def action_undo(self) -> None:
         """Undo the last action."""
-        event = await self.attempt(self.project.undo)
+        event = await self.undo()
         if event is None:
-            self.notify(undone(None), timeout=2)
             return
         await self._load(fresh=True)
         ids = [row.item_id for row in self._rows]
         if event.item_id in ids:
             self.query_one(Rows).move_to(ids.index(event.item_id))
-        self.notify(undone(event), timeout=3)
+        await self.tell_undone(event)
 
     async def action_flag(self) -> None:
         """Mark the item, or take the mark away."""

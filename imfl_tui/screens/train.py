@@ -10,7 +10,7 @@ from textual.binding import Binding, BindingType
 from imfl_engine.types import StepKind
 from imfl_engine.views import Status
 from imfl_tui.jobs import Jobs
-from imfl_tui.lines.train import figure_lines, waiting_words
+from imfl_tui.lines.train import figure_lines, past_lines, waiting_words
 from imfl_tui.screens.base import HOME, ImflScreen
 from imfl_tui.spans import Line, line
 from imfl_tui.text import one_line
@@ -35,6 +35,13 @@ class TrainScreen(ImflScreen):
         """Figures above, the curve below."""
         yield Text(title="training", id="figures", classes="panel")
         yield LossPlot(id="loss")
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """The footer names what does something now."""
+        running, status = self.imfl.jobs.rounds is not None, self.imfl.status
+        over = status is not None and status.step.kind is StepKind.FINISHED
+        needless = {"begin": running or over, "stop": not running}
+        return None if needless.get(action) else True
 
     def place(self) -> Line | str:
         """What is trained."""
@@ -61,14 +68,15 @@ class TrainScreen(ImflScreen):
         width = max(panel.size.width or self.size.width - 4, 30)
         waiting = waiting_words(status, self.imfl.jobs)
         panel.show(figure_lines(run, width) if run else [line((waiting, "dim"))])
-        self.query_one(LossPlot).show(run)
+        self.query_one(LossPlot).show(run, before=past_lines(status.curve))
+        self.refresh_bindings()
 
     async def action_begin(self) -> None:
         """Go on with the round, where no person is needed."""
         status = self.imfl.status
         if status is None or self.imfl.jobs.rounds is not None:
             return
-        if status.step.kind in (StepKind.LABEL, StepKind.FINISHED):
+        if status.step.kind is StepKind.LABEL:
             self.notify(waiting_words(status, self.imfl.jobs), timeout=4)
         else:
             self.imfl.start_rounds()

@@ -17,14 +17,19 @@ class Aids(Horizontal):
     """Two panels side by side; each can be hidden, and the row with them."""
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
-        self._guidelines = Text(title="g guidelines", id="guidelines", classes="panel")
-        self._similar = Text(title="s similar, labelled by you", id="similar", classes="panel")
+        self._guidelines = Text(id="guidelines", classes="panel")
+        self._similar = Text(id="similar", classes="panel")
         super().__init__(self._guidelines, self._similar, id=id, classes=classes)
 
     @property
     def shows_similar(self) -> bool:
         """Whether similar items can be seen."""
         return bool(self._similar.display and self.display)
+
+    def name_keys(self, guidelines: str, similar: str) -> None:
+        """Write the keys that show and hide the panels into their titles."""
+        self._guidelines.set_title(f"{guidelines} guidelines")
+        self._similar.set_title(f"{similar} similar, labelled by you")
 
     def toggle(self, name: str) -> None:
         """Show or hide a panel; where the whole row was hidden, show that panel alone."""

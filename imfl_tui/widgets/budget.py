@@ -53,6 +53,8 @@ def next_cost(estimate: CostEstimate | None, budget: BudgetUse) -> Line:
     if estimate is None:
         return line(("", "dim"))
     minutes = roughly(estimate.minutes_of_person * 60)
+    if not estimate.calls and not estimate.minutes_of_person:
+        return line(("nothing more is planned", "dim"))
     if not estimate.calls:
         return line(("next round: ", "dim"), minutes, (" of you, no LLM calls", "dim"))
     if not estimate.price_known:

@@ -37,9 +37,9 @@ def calibration_lines(bins: Sequence[CalibrationBin], error: float, width: int) 
                 Span(note, style),
             ]
         )
-    lines.append(
-        line((f"off by {error * 100:.1f} points on average (expected calibration error)", "dim"))
-    )
+    off = f"off by {error * 100:.1f} points on average"
+    name = " (expected calibration error)" if width >= len(off) + 29 else ""
+    lines.append(line((off + name, "dim")))
     return lines
 
 
@@ -48,7 +48,10 @@ class Calibration(Canvas):
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(
-            title="calibration · │ how sure, █ how often right", id=id, classes="panel"
+            title="calibration · │ how sure, █ how often right",
+            short_title="calibration · │ sure, █ right",
+            id=id,
+            classes="panel",
         )
         self._bins: Sequence[CalibrationBin] = ()
         self._error = 0.0

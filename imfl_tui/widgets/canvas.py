@@ -17,8 +17,8 @@ from textual.geometry import Region, Size
 from textual.strip import Strip
 from textual.widget import Widget
 
-from imfl_tui.spans import Line, changed_columns, fit, width_of
-from imfl_tui.text import safe_text
+from imfl_tui.spans import Line, changed_columns, fit, remapped, width_of
+from imfl_tui.text import cells, safe_text
 
 NO_STYLE = Style.null()
 
@@ -67,9 +67,15 @@ class Canvas(Widget, can_focus=False):
     """
 
     def __init__(
-        self, *, title: str = "", id: str | None = None, classes: str | None = None
+        self,
+        *,
+        title: str = "",
+        short_title: str = "",
+        id: str | None = None,
+        classes: str | None = None,
     ) -> None:
         super().__init__(id=id, classes=classes)
+        self._titles = (title, short_title)
         self._lines: Sequence[Line] | None = None
         self._built_for = (-1, -1)
         self._view = Size(0, 0)
@@ -113,6 +119,12 @@ class Canvas(Widget, can_focus=False):
         first, end = changed_columns(fit(before, width), fit(after, width))
         return Region(first, y, min(end, width) - first, 1) if end > first else None
 
+    def on_resize(self, event: events.Resize) -> None:
+        """Take the short title where the long one would be cut."""
+        title, short = self._titles
+        if short:
+            self.set_title(title if cells(title) + 2 <= self.size.width else short)
+
     def set_title(self, title: str, subtitle: str = "") -> None:
         """Write safe text into the border."""
         self.border_title = Content(safe_text(title, 200))
@@ -123,7 +135,9 @@ class Canvas(Widget, can_focus=False):
         """The lines for the present size."""
         size = (self.size.width, self.size.height)
         if self._lines is None or self._built_for != size:
-            self._lines = self.build(*size)
+            keys: Mapping[str, str] = getattr(self.app, "key_names", {})
+            built = self.build(*size)
+            self._lines = [remapped(spans, keys) for spans in built] if keys else built
             self._built_for = size
             self.top = min(self.top, max(len(self._lines) - size[1], 0))
         return self._lines

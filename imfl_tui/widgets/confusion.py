@@ -74,7 +74,12 @@ class Confusion(Canvas):
     """The matrix on Results."""
 
     def __init__(self, *, id: str | None = None) -> None:
-        super().__init__(title="confusion · truth down, prediction across", id=id, classes="panel")
+        super().__init__(
+            title="confusion · truth down, prediction across",
+            short_title="confusion · truth → said",
+            id=id,
+            classes="panel",
+        )
         self._labels: Sequence[str] = ()
         self._counts: Sequence[Sequence[int]] = ()
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from imfl_engine.views import Opinion
-from imfl_tui.spans import Line, line
+from imfl_tui.spans import Line, Span, line
 from imfl_tui.text import fraction, one_line, safe_text, thousands, wrap
 from imfl_tui.widgets.canvas import Canvas
 
@@ -28,7 +28,6 @@ class ItemFace:
     opinions: bool = False
     flagged: bool = False
     comment: str | None = None
-    fold_key: str = "z"
 
 
 def item_lines(face: ItemFace, width: int, height: int) -> list[Line]:
@@ -52,7 +51,14 @@ def item_lines(face: ItemFace, width: int, height: int) -> list[Line]:
             shown = max(free - 1, FOLDED_LINES)
             context = [line(indent, row) for row in rows[:shown]]
             rest = f"… {thousands(len(rows) - shown)} more lines · "
-            context.append(line(indent, (rest, "dim"), (face.fold_key, "key"), (" unfolds", "dim")))
+            context.append(
+                line(
+                    indent,
+                    (rest, "dim"),
+                    Span("z", "key", command="label.fold"),
+                    (" unfolds", "dim"),
+                )
+            )
         else:
             context = [line(indent, row) for row in rows]
         context = [line(""), *context]

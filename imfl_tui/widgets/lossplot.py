@@ -73,14 +73,19 @@ class LossPlot(Canvas):
     """The plot on Train."""
 
     def __init__(self, *, id: str | None = None) -> None:
-        super().__init__(title="loss   ◆ validation", id=id, classes="panel")
+        super().__init__(id=id, classes="panel")
         self._run: TrainingRun | None = None
+        self._before: Sequence[Line] = ()
 
-    def show(self, run: TrainingRun | None) -> None:
-        """Show this run."""
-        self._run = run
+    def show(self, run: TrainingRun | None, *, before: Sequence[Line] = ()) -> None:
+        """Show this run, or ``before`` while it has no step."""
+        self._run, self._before = run, before
+        drawn = run is not None and bool(run.losses)
+        self.set_title("loss   ◆ validation" if drawn or not before else "trained so far")
         self.redraw()
 
     def build(self, width: int, height: int) -> Sequence[Line]:
         """The plot."""
+        if self._before and (self._run is None or not self._run.losses):
+            return self._before
         return loss_lines(self._run, width, height)

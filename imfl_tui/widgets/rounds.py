@@ -11,6 +11,8 @@ from imfl_tui.widgets.bars import mixed_bar
 from imfl_tui.widgets.canvas import Canvas
 
 MARKS = {"done": ("✓", "good"), "now": ("▸", "accent"), "planned": (" ", "dim")}
+SHORT = ("◑", "warn")
+"""The mark of a round that ended with fewer labels than planned; the next one makes up for them."""
 NARROWEST = 12
 
 
@@ -61,7 +63,8 @@ def rounds_lines(rounds: Sequence[RoundProgress], width: int) -> list[Line]:
 
 
 def _cell(cell: RoundProgress, width: int) -> list[Line]:
-    mark, style = MARKS[cell.state]
+    short = cell.state == "done" and is_short(cell)
+    mark, style = SHORT if short else MARKS[cell.state]
     head = f"{cell.round} "
     room = width - len(head) - 2
     planned = max(cell.human_planned + cell.llm_planned, 1)
@@ -75,7 +78,7 @@ def _cell(cell: RoundProgress, width: int) -> list[Line]:
         *mixed_bar([(_share(cell.llm_done, cell.llm_planned), "▒", "llm")], room - human),
     ]
     top = line((head, "strong" if cell.state != "planned" else "dim"), (f"{mark} ", style), *bars)
-    if cell.state == "now":
+    if cell.state == "now" or short:
         you, llm = f"{cell.human_done}/{cell.human_planned}", f"{cell.llm_done}/{cell.llm_planned}"
     elif cell.state == "done":
         you, llm = f"{cell.human_done}", f"{cell.llm_done}"
@@ -90,6 +93,11 @@ def _cell(cell: RoundProgress, width: int) -> list[Line]:
         (" LLM" if wide else "", "dim"),
     )
     return [top, fill(words, width)]
+
+
+def is_short(cell: RoundProgress) -> bool:
+    """Whether a round has fewer labels than planned: money spent, replies without a label, skips."""
+    return cell.human_done < cell.human_planned or cell.llm_done < cell.llm_planned
 
 
 def _share(done: int, planned: int) -> float:
@@ -120,5 +128,7 @@ class Rounds(Canvas):
                 Span("·", "dim"),
                 Span(" planned", "dim"),
             ]
+            if any(cell.state == "done" and is_short(cell) for cell in folded(self._rounds)):
+                legend.extend([Span(f"   {SHORT[0]}", SHORT[1]), Span(" ended short", "dim")])
             lines = [*lines, legend]
         return lines

@@ -44,14 +44,15 @@ def trust_lines(trust: LlmTrust, width: int) -> list[Line]:
                 (f" of its {plural(trust.labels, 'label')} wrong", "dim"),
             )
         )
-    lines.append(_review_line(trust))
+    lines.append(_review_line(trust, width))
     return lines
 
 
-def _review_line(trust: LlmTrust) -> list[Span]:
+def _review_line(trust: LlmTrust, width: int) -> list[Span]:
     if not trust.reviewed:
+        shows = " shows the riskiest first" if width >= 44 else " riskiest first"
         return line(
-            ("none reviewed yet · ", "dim"), ("r", "key"), (" shows the riskiest first", "dim")
+            ("none reviewed yet · ", "dim"), Span("r", "key", command="home.review"), (shows, "dim")
         )
     return line(
         ("reviewed ", "dim"),

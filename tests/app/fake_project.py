@@ -133,6 +133,7 @@ class FakeProject:
         self.error: ImflError | None = None
         self.calls: list[tuple[str, Any]] = []
         self.closed = False
+        self.stored = [] if stage == "empty" else [reply(number) for number in range(60, 40, -1)]
         if stage == "normal":
             for index in range(answered):
                 self.answers[self.batch[index]] = labels[index % len(labels)] if labels else "A"
@@ -446,6 +447,9 @@ class FakeProject:
         rows = self._review_rows()
         return sum(1 for r in rows if (r.risk or 0) < risk and r.status == "unreviewed")
 
+    async def replies(self, limit: int = 200) -> list[Reply]:
+        return list(self.stored[:limit])
+
     async def texts(self, item_ids: Sequence[int]) -> dict[int, str]:
         return {number: self.items[number - 1].text for number in item_ids}
 
@@ -458,7 +462,8 @@ class FakeProject:
                 self.undone.add(event.event_id)
                 self.answers.pop(event.item_id, None)
                 self.reviewed.pop(event.item_id, None)
-                return self._event(event.item_id, Action.UNDO, undoes=event.event_id)
+                self._event(event.item_id, Action.UNDO, undoes=event.event_id)
+                return event
         return None
 
     async def configure(self, path: str, value: Any) -> None:

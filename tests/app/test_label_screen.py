@@ -249,3 +249,27 @@ async def test_the_next_batch_is_offered_as_soon_as_it_is_chosen(make_app):
         assert app.status is not None
         app.status = replace(app.status, step=Step(StepKind.LABEL, 4, 0, 13))
         await until(app, "enter start round 4: 13 items wait for you")
+
+
+async def test_when_the_batch_is_done_the_footer_names_only_what_still_works(make_app):
+    app = make_app(FakeProject(answered=38))
+    async with app.run_test(size=(120, 30)) as pilot:
+        await label_screen(app, pilot)
+        assert "space skip" in shown(app)
+        await pilot.press("1", "1")
+        await until(app, "2 items labelled")
+        await until(app, lambda: "space skip" not in shown(app))
+        assert "u undo" in shown(app)
+        await pilot.press("u")
+        await until(app, "space skip")
+
+
+async def test_an_earlier_answer_that_is_undone_leaves_the_line_of_the_last_ones(make_app):
+    project = FakeProject(answered=12)
+    await project.label(project.batch[12], "negative")
+    app = make_app(project)
+    async with app.run_test(size=(100, 30)) as pilot:
+        await label_screen(app, pilot)
+        await until(app, "last  ✓ negative")
+        await pilot.press("u")
+        await until(app, lambda: "✓ negative" not in shown(app))

@@ -45,6 +45,20 @@ async def test_keys_and_palette_follow_a_remapped_keyboard(make_app, tmp_path: P
         assert project.events[-1].action.value == "undo"
 
 
+async def test_what_names_a_key_names_the_remapped_one(make_app, tmp_path: Path):
+    file = tmp_path / "settings.toml"
+    file.write_text(
+        '[keys]\n"label.guidelines" = "w"\n"label.opinions" = "e"\n"home.review" = "c"\n'
+    )
+    project = FakeProject()
+    app = make_app(project, preferences_file=file)
+    async with app.run_test(size=(100, 30), notifications=True) as pilot:
+        await until(app, "c review")
+        await go(app, pilot, "label", "w guidelines")
+        await pilot.press("enter")
+        await until(app, "Press e to see")
+
+
 async def test_help_shows_the_keys_that_work_here(make_app):
     app = make_app()
     async with app.run_test(size=(100, 40)) as pilot:
@@ -297,3 +311,29 @@ async def test_in_the_set_up_arrows_change_the_field_and_chosen_columns_stay(tmp
         await pilot.press("enter")
         await until(app, "step 2")
         assert screen.query_one("#f-context").value == "order"
+
+
+async def test_annotate_shows_what_earlier_sessions_bought_and_its_prompts(make_app):
+    app = make_app()
+    async with app.run_test(size=(100, 30)) as pilot:
+        await go(app, pilot, "annotate", "✓ neutral")
+        assert "c cancel" not in shown(app), "nothing runs"
+        await pilot.press("j", "p")
+        await until(app, lambda: isinstance(app.screen, Reader))
+
+
+async def test_train_lists_the_trainings_so_far(make_app):
+    app = make_app()
+    async with app.run_test(size=(100, 30)) as pilot:
+        await go(app, pilot, "train", "trained so far")
+        assert ".794" in shown(app)
+
+
+async def test_an_undo_on_home_names_the_label_and_the_text(make_app):
+    project = FakeProject()
+    await project.label(13, "negative")
+    app = make_app(project)
+    async with app.run_test(size=(100, 30), notifications=True) as pilot:
+        await until(app, "Test accuracy")
+        await pilot.press("u")
+        await until(app, "Undone: “negative”")

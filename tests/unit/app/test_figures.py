@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime
+
 import pytest
 
-from imfl_engine.types import Interval
+from imfl_engine.types import Action, Interval, LabelEvent, Origin
 from imfl_engine.views import (
     BudgetUse,
     CalibrationBin,
@@ -16,7 +19,10 @@ from imfl_engine.views import (
 )
 from imfl_tui.jobs import TrainingRun
 from imfl_tui.keymap import LabelKey
-from imfl_tui.spans import Span, fit, plain, spread, width_of
+from imfl_tui.lines.annotate import finished_words
+from imfl_tui.lines.label import undone
+from imfl_tui.lines.results import cost_lines
+from imfl_tui.spans import Span, fit, plain, remapped, spread, width_of
 from imfl_tui.widgets.bars import bar, mixed_bar
 from imfl_tui.widgets.budget import budget_lines
 from imfl_tui.widgets.calibration import calibration_lines
@@ -188,3 +194,61 @@ def test_both_ends_of_a_line_stay_apart():
 def test_ticks_are_round_numbers_inside_the_range():
     assert nice_ticks(0.55, 0.82, 6) == pytest.approx([0.55, 0.6, 0.65, 0.7, 0.75, 0.8])
     assert all(0 <= tick <= 1.3 for tick in nice_ticks(0, 1.3, 5))
+
+
+def test_a_round_that_ended_short_is_not_marked_as_complete():
+    full = RoundProgress(1, 20, 20, 80, 80, "done")
+    short = RoundProgress(2, 20, 20, 80, 31, "done")
+    top, below = (plain(spans) for spans in rounds_lines([full, short], 80))
+    assert top.index("✓") < top.index("◑")
+    assert "31/80" in below
+    assert "80/80" not in below
+
+
+def test_when_nothing_is_left_to_buy_no_next_round_is_priced():
+    nothing = CostEstimate(0, 0, 0, 0, 0, 0.0, 0.0, 0.0, True, "table")
+    assert plain(budget_lines(BUDGET, nothing, 60)[4]) == "nothing more is planned"
+
+
+@pytest.mark.parametrize("width", [36, 51, 60, 98])
+def test_what_a_round_gained_is_divided_by_the_minutes_and_dollars_it_cost(width: int):
+    points = [
+        CurvePoint(1, Interval(0.70, 0.6, 0.8, 900), 0.7, "test", 60, 100, 60, 1.0, 10.0),
+        CurvePoint(2, Interval(0.76, 0.7, 0.8, 900), 0.7, "test", 90, 200, 60, 3.0, 22.0),
+    ]
+    lines = [plain(spans) for spans in cost_lines(points, width)]
+    assert all(len(text) <= width for text in lines[:3])
+    titles, last = lines[0].split(), lines[2].split()
+    found = dict(zip(titles, last, strict=True))
+    assert found["gain"] == "+6.0"
+    if width >= 51:
+        assert (found["min"], found["gain/min"]) == ("12", "+0.5")
+    if width >= 98:
+        assert (found["cost"], found["gain/$"]) == ("$2.00", "+3.0")
+
+
+def test_columns_of_minutes_and_dollars_are_left_out_where_none_were_spent():
+    free = [CurvePoint(n, Interval(0.7, 0.6, 0.8, 9), 0.7, "test", 6, 1, 6, 0.0) for n in (1, 2)]
+    assert plain(cost_lines(free, 120)[0]).split() == ["round", "you", "LLM", "right", "gain"]
+
+
+def test_a_finished_run_says_how_much_of_its_share_the_llm_labelled():
+    assert "280 of 800" in finished_words(BUDGET)
+    assert "$4.62 of $5.00" in finished_words(BUDGET)
+    whole = BudgetUse(200, 200, 800, 800, 1.0, 0.0, None, 41.0, None)
+    assert finished_words(whole) == "All 800 labels of the LLM are there."
+
+
+def test_an_undo_names_what_it_took_back_and_from_which_item():
+    event = LabelEvent(
+        7, 99, Action.LABEL, "negative", 1, Origin.BATCH, "me", 2.0, None, None, datetime.now(UTC)
+    )
+    assert undone(event, "The mill stood still.") == "Undone: “negative” · The mill stood still."
+    for action in set(Action) - {Action.UNDO}:
+        assert "99" not in undone(replace(event, action=action), "The mill stood still.")
+
+
+def test_a_span_that_names_a_commands_key_follows_the_keymap():
+    spans = [Span("r", "key", command="home.review"), Span(" riskiest first")]
+    assert plain(remapped(spans, {"home.review": "c"})) == "c riskiest first"
+    assert remapped(spans, {"home.label": "c"}) is spans

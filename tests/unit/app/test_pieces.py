@@ -301,3 +301,11 @@ async def test_the_sample_data_is_understood_without_help(sample_data: Path):
     assert len(drafts.label_names(labels)) == 5
     plan = drafts.plan_settings(Draft(labels=labels))
     assert (await drafts.plan_price(plan, sources[0])).money_high == 0.0
+
+
+def test_the_set_up_refuses_what_cannot_be_meant_in_its_own_words():
+    with pytest.raises(SettingsError, match=r"target .*did you mean minilm") as told:
+        drafts.plan_settings(Draft(labels="a,b", target="minilmm"))
+    assert "PROJECT.db" not in told.value.hint
+    with pytest.raises(SettingsError, match="your labels should be"):
+        drafts.plan_settings(Draft(labels="a,b", human="-3"))

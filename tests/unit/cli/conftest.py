@@ -15,7 +15,13 @@ from typer.testing import CliRunner
 
 from imfl_tui.cli.root import app
 
+Cli = Callable[..., Any]
+FolderState = Callable[[Path], dict[str, str]]
 REPOSITORY = Path(__file__).resolve().parents[3]
+ROWS = [
+    {"id": f"r{n}", "text": f"{word} number {n}", "label": "good" if n % 2 else "bad"}
+    for n, word in enumerate(["room", "meal", "train", "visit", "call", "form"] * 8)
+]
 
 
 @dataclass(frozen=True)
@@ -75,6 +81,46 @@ def folder_state() -> Callable[[Path], dict[str, str]]:
         }
 
     return state
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with one good file in it."""
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    (here / "good.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in ROWS), "utf-8")
+    return here
+
+
+@pytest.fixture
+def refused(cli: Cli, folder: Path, folder_state: FolderState) -> Callable[..., str]:
+    """Call the command line and check that it refuses properly; returns what it said."""
+
+    def call(*arguments: object, code: int) -> str:
+        before = folder_state(folder)
+        outcome = cli(*arguments)
+        assert outcome.code == code, outcome.err
+        assert outcome.out == ""
+        assert len(outcome.told) == 2, outcome.err
+        sentence, hint = outcome.told
+        assert sentence.endswith((".", "?"))
+        assert hint.endswith((".", "?"))
+        assert "Traceback" not in outcome.err
+        assert folder_state(folder) == before
+        return str(outcome.err)
+
+    return call
+
+
+@pytest.fixture
+def project(cli: Cli, folder: Path) -> Path:
+    """A small project that asks nobody: probe target, neighbours, ten labels each."""
+    made = cli(
+        "new", "p.db", "good.jsonl", "--human", 12, "--llm", 8, "--rounds", 2, "--target", "probe"
+    )
+    assert made.code == 0, made.err
+    return folder / "p.db"
 
 
 @pytest.fixture(scope="module")

@@ -17,51 +17,6 @@ import pytest
 Cli = Callable[..., Any]
 FolderState = Callable[[Path], dict[str, str]]
 
-ROWS = [
-    {"id": f"r{n}", "text": f"{word} number {n}", "label": "good" if n % 2 else "bad"}
-    for n, word in enumerate(["room", "meal", "train", "visit", "call", "form"] * 8)
-]
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working folder with one good file in it."""
-    here = tmp_path / "here"
-    here.mkdir()
-    monkeypatch.chdir(here)
-    (here / "good.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in ROWS), "utf-8")
-    return here
-
-
-@pytest.fixture
-def refused(cli: Cli, folder: Path, folder_state: FolderState) -> Callable[..., str]:
-    """Call the command line and check that it refuses properly; returns what it said."""
-
-    def call(*arguments: object, code: int) -> str:
-        before = folder_state(folder)
-        outcome = cli(*arguments)
-        assert outcome.code == code, outcome.err
-        assert outcome.out == ""
-        assert len(outcome.told) == 2, outcome.err
-        sentence, hint = outcome.told
-        assert sentence.endswith((".", "?"))
-        assert hint.endswith((".", "?"))
-        assert "Traceback" not in outcome.err
-        assert folder_state(folder) == before
-        return str(outcome.err)
-
-    return call
-
-
-@pytest.fixture
-def project(cli: Cli, folder: Path) -> Path:
-    """A small project that asks nobody: probe target, neighbours, ten labels each."""
-    made = cli(
-        "new", "p.db", "good.jsonl", "--human", 12, "--llm", 8, "--rounds", 2, "--target", "probe"
-    )
-    assert made.code == 0, made.err
-    return folder / "p.db"
-
 
 def test_a_missing_file(refused: Callable[..., str]) -> None:
     assert "nowhere.csv" in refused("new", "p.db", "nowhere.csv", code=2)
@@ -278,7 +233,8 @@ def test_predictions_onto_the_data_itself(refused: Callable[..., str], project: 
 def test_of_two_label_files_one_that_is_broken(
     refused: Callable[..., str], project: Path, folder: Path
 ) -> None:
-    answers = [{"text": row["text"], "label": "good", "answer": "accept"} for row in ROWS[:3]]
+    rows = [json.loads(line) for line in (folder / "good.jsonl").read_text("utf-8").splitlines()]
+    answers = [{"text": row["text"], "label": "good", "answer": "accept"} for row in rows[:3]]
     lines = [json.dumps(answer) for answer in answers]
     (folder / "a.jsonl").write_text("\n".join(lines), "utf-8")
     (folder / "b.jsonl").write_text("\n".join([*lines, '{"text": "cut']), "utf-8")
@@ -289,9 +245,8 @@ def test_wrong_settings_are_all_named_at_once(refused: Callable[..., str]) -> No
     told = refused(
         "new", "p.db", "good.jsonl", "--human", "-3", "--rounds", "0", "--annotator", "gpt", code=2
     )
-    assert "budget.human" in told
-    assert "budget.rounds" in told
-    assert "annotator.spec" in told
+    for flag in ("--human", "--rounds", "--annotator"):
+        assert flag in told
 
 
 def test_an_item_without_a_label(refused: Callable[..., str], project: Path) -> None:

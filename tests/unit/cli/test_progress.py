@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import sys
 from pathlib import Path
@@ -18,7 +19,7 @@ from imfl_engine.events import (
 )
 from imfl_engine.types import Step, StepKind
 from imfl_tui.cli import progress
-from imfl_tui.cli.progress import Reporter
+from imfl_tui.cli.progress import Reporter, shown
 
 
 class Terminal(io.StringIO):
@@ -87,3 +88,16 @@ def test_foreign_text_in_a_detail_cannot_drive_the_terminal(
         reporter.show(Notice("info", "item \x1b[2J gone"))
     assert "\x1b]0;" not in screen.getvalue()
     assert "\x1b[2J" not in screen.getvalue()
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+async def test_what_cannot_say_how_far_it_is_shows_that_it_goes_on(
+    terminal: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    screen = Terminal() if terminal else io.StringIO()
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setattr(progress, "SECONDS_BEFORE_A_BAR", 0.0)
+    async with shown(lambda: Progress("export", 0, 0, detail="saving the model")):
+        await asyncio.sleep(0.01)
+    assert ("saving the model" in screen.getvalue()) is terminal
+    assert "items" not in screen.getvalue()

@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pyarrow.csv
 import pyarrow.parquet
 import pytest
+
+from imfl_engine.events import Progress
+from imfl_tui.cli import results
 
 Cli = Callable[..., Any]
 
@@ -89,9 +93,30 @@ def test_save_model_writes_weights_tokenizer_and_card(
 ) -> None:
     outcome = cli("save-model", finished, tmp_path / "model")
     assert outcome.code == 0, outcome.err
+    assert f'SentenceTransformer("{tmp_path / "model"}")' in outcome.err
+    assert "README.md" in outcome.err
     names = {path.name for path in (tmp_path / "model").rglob("*")}
     assert {"README.md", "tokenizer.json"} <= names
     assert any(name.endswith(".safetensors") for name in names)
+
+
+def test_measuring_and_saving_say_how_far_they_are(
+    cli: Cli, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Progress] = []
+
+    @asynccontextmanager
+    async def shown(read: Callable[[], Progress]) -> AsyncIterator[None]:
+        yield
+        seen.append(read())
+
+    monkeypatch.setattr(results, "shown", shown)
+    assert cli("evaluate", finished, finished.parent / "test.jsonl").code == 0
+    assert cli("save-model", finished, tmp_path / "model").code == 0
+    assert [(now.done, now.total, now.detail) for now in seen] == [
+        (40, 40, "measuring"),
+        (0, 0, "saving the model"),
+    ]
 
 
 def test_running_again_does_nothing_twice(cli: Cli, finished: Path) -> None:
@@ -195,7 +220,9 @@ def test_a_small_budget_fine_tunes_the_shipped_encoder(cli: Cli, tmp_path: Path)
     assert ran.json["target"] == "minilm"
     assert ran.json["step"]["kind"] == "finished"
     assert ran.json["curve"][-1]["scope"] == "test"
-    assert cli("save-model", project, tmp_path / "model").code == 0
+    saved = cli("save-model", project, tmp_path / "model")
+    assert saved.code == 0, saved.err
+    assert f'transformers.pipeline("text-classification", "{tmp_path / "model"}")' in saved.err
     assert (tmp_path / "model" / "config.json").exists()
 
 

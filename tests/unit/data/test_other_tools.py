@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from imfl_engine.data.guess import Columns
 from imfl_engine.data.identity import content_hash
 from imfl_engine.data.labels import read_labels, recognise_labels
 from imfl_engine.data.schema import EXPORT_SCHEMA
@@ -242,7 +243,19 @@ def test_doccano_as_it_comes(tmp_path: Path) -> None:
     [[{"text": "a", "label": "x"}], [{"text": "a", "answer": "42"}], [{"data": "x"}], [{"a": 1}]],
 )
 def test_a_plain_file_is_no_record_of_labels(tmp_path: Path, rows: list[dict[str, Any]]) -> None:
-    path = write(tmp_path / "data.jsonl", *rows)
-    assert recognise_labels(path) is None
-    with pytest.raises(UsageError, match="no record of labels"):
+    assert recognise_labels(write(tmp_path / "data.jsonl", *rows)) is None
+
+
+def test_a_plain_file_gives_a_persons_labels_from_its_column(tmp_path: Path) -> None:
+    path = write(tmp_path / "data.jsonl", {"id": "k", "text": "a", "mine": "x", "label": "y"})
+    (found,) = read_labels(path, columns=Columns(label="mine"))
+    assert (found.key, found.text, found.label, found.by) == ("k", "a", "x", "human")
+    (guessed,) = read_labels(path)
+    assert guessed.label == "y"
+
+
+def test_a_plain_file_without_labels_names_its_columns(tmp_path: Path) -> None:
+    path = write(tmp_path / "data.jsonl", {"text": "a", "place": "x"})
+    with pytest.raises(UsageError, match="no column of labels") as caught:
         list(read_labels(path))
+    assert "text, place" in caught.value.hint

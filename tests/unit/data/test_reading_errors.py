@@ -66,7 +66,11 @@ def file(tmp_path: Path, name: str, content: bytes) -> Path:
             gzip.compress(b"text\n" + bytes(range(65, 91)) * 999)[:-9],
             "not a whole gzip",
         ),
-        ("a.jsonl", b'{"text": "a"}\n' + b'{"a":' * 100_000, "line 2.*is not JSON"),
+        ("a.jsonl", b'{"text": "a"}\n' + b'{"a":' * 100_000, "line 2.*nested too deeply"),
+        ("a.jsonl", b'{"text": "half\n', "not JSON: a text begins here and has no closing quot"),
+        ("a.json", b'[{"text": "half', "not JSON: a text begins here and has no closing quot"),
+        ("a.jsonl", b'{"text": "a\tb"}\n', "control character, as a tab, that is not escaped."),
+        ("a.jsonl", b'{"text": "a\\q"}\n', "a backslash has none of the characters behind it"),
     ],
 )
 def test_broken_content_is_a_data_error(

@@ -3,7 +3,7 @@
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from imfl_engine.store import labels
+from imfl_engine.store import labels, reports
 from imfl_engine.store.database import Database
 from imfl_engine.types import Action, LabelEvent, Origin
 
@@ -14,11 +14,12 @@ def act(
     action: Action,
     label: str | None = None,
     origin: Origin = Origin.BATCH,
+    round: int = 1,
     **more: object,
 ) -> LabelEvent:
     return database.write_now(
         lambda con: labels.record(
-            con, item_id, action, label=label, round=1, origin=origin, annotator="me", **more
+            con, item_id, action, label=label, round=round, origin=origin, annotator="me", **more
         )
     )
 
@@ -121,3 +122,21 @@ def test_any_sequence_of_labels_and_undos_equals_a_stack(
             expected[stacked_id] = stacked_label
         assert current(database) == expected
     database.close()
+
+
+def test_the_floor_without_a_test_set_is_that_of_the_control_slice(database: Database) -> None:
+    for item_id, label in ((1, "yes"), (2, "no"), (3, "no")):
+        act(database, item_id, Action.LABEL, label)
+    database.write_now(
+        lambda con: con.execute(
+            "INSERT INTO selections (round, item_id, role, rank, control) VALUES (1, 1, 'human', 0, true)"
+        )
+    )
+    assert database.read_now(reports.majority) == ("yes", 1.0)
+
+
+def test_minutes_are_counted_by_round(database: Database) -> None:
+    act(database, 1, Action.LABEL, "yes", seconds=30.0, round=1)
+    act(database, 2, Action.LABEL, "yes", seconds=60.0, round=2)
+    act(database, 3, Action.LABEL, "yes", seconds=60.0, round=2, origin=Origin.IMPORT)
+    assert database.read_now(reports.minutes_by_round) == {1: 0.5, 2: 1.0}
