@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from imfl_engine.creating import create_file, import_items
 from imfl_engine.deciding import Decisions
 from imfl_engine.events import Event, Progress
-from imfl_engine.model_names import check_names
+from imfl_engine.given_names import check_names
 from imfl_engine.settings import Settings, check_frozen, replace_setting
 from imfl_engine.store import (
     items,

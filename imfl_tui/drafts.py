@@ -14,8 +14,9 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from imfl_engine.addresses import address_problem
 from imfl_engine.errors import DataError, SettingsError, UsageError
-from imfl_engine.model_names import check_names
+from imfl_engine.given_names import check_names
 from imfl_engine.settings import Settings, parse_settings
 from imfl_engine.types import AnnotationRequest, Item, Purpose
 from imfl_engine.views import CostEstimate
@@ -75,7 +76,12 @@ def load_draft(path: Path) -> Draft | None:
 
 
 def save_draft(path: Path, draft: Draft) -> None:
-    """Keep the answers; a disk that refuses loses only the convenience."""
+    """Keep the answers; a disk that refuses loses only the convenience.
+
+    An address that is refused is not kept: it may hold a password.
+    """
+    if address_problem(draft.base_url or None) is not None:
+        draft = replace(draft, base_url="")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_suffix(".tmp")

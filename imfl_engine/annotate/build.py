@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 from collections.abc import Mapping
-from urllib.parse import urlsplit
 
+from imfl_engine.addresses import ADDRESS_HINT, address_problem, is_own_server
 from imfl_engine.annotate.limits import Patience
 from imfl_engine.annotate.neighbours import Neighbours
 from imfl_engine.annotate.ports import Annotator
@@ -48,7 +47,9 @@ def build_annotator(
 
     environ = os.environ if environ is None else environ
     base_url = annotator.base_url or environ.get("OPENAI_BASE_URL") or None
-    check_address(base_url)
+    problem = address_problem(base_url)
+    if problem is not None:
+        raise SettingsError.of([("annotator.base_url", problem)], ADDRESS_HINT)
     key = environ.get(annotator.key_name, "").strip()
     if not key:
         if need_key and (base_url is None or not is_own_server(base_url)):
@@ -67,37 +68,3 @@ def build_annotator(
         patience=patience,
         poll=poll_seconds,
     )
-
-
-def is_own_server(base_url: str) -> bool:
-    """Whether the address is this machine's or a private network's."""
-    host = urlsplit(base_url).hostname or ""
-    if host == "localhost" or host.endswith((".localhost", ".local", ".internal")):
-        return True
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return "." not in host
-    return address.is_loopback or address.is_private
-
-
-def check_address(base_url: str | None) -> None:
-    """Refuse an address that cannot be one, or that carries a secret into the project file."""
-    if base_url is None:
-        return
-    try:
-        parts = urlsplit(base_url)
-        secret = bool(parts.password or parts.username or parts.query)
-    except ValueError:
-        parts, secret = urlsplit(""), False
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise SettingsError(
-            "annotator.base_url: this is no http address.",
-            "It looks like http://127.0.0.1:8000/v1.",
-        )
-    if secret:
-        raise SettingsError(
-            "annotator.base_url: the address holds a user, a password or a query; "
-            "it would be written to the project file.",
-            "Put the key in an environment variable and name it with annotator.key_name.",
-        )

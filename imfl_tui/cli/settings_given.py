@@ -43,7 +43,7 @@ def settings_of(values: dict[str, Any], changes: Sequence[str] | None, command: 
 
     Raises `SettingsError` in the words of the command line, also for models that cannot be meant.
     """
-    from imfl_engine.model_names import check_names
+    from imfl_engine.given_names import check_names
     from imfl_engine.settings import parse_settings, replace_setting
 
     set_to = dict(map(read_change, changes or ()))

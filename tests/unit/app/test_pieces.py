@@ -278,6 +278,14 @@ def test_a_plan_becomes_settings():
     assert plan.annotator.spec == "openai:m"
 
 
+def test_a_password_in_an_address_is_not_kept_with_the_answers(tmp_path: Path):
+    path = tmp_path / "draft.json"
+    drafts.save_draft(path, Draft(base_url="http://me:hunter2@host/v1", human="50"))
+    assert "hunter2" not in path.read_text()
+    drafts.save_draft(path, Draft(base_url="http://host/v1", human="50"))
+    assert "http://host/v1" in path.read_text()
+
+
 def test_every_wrong_answer_is_named_at_once():
     with pytest.raises(SettingsError) as error:
         drafts.plan_settings(Draft(labels="a,b", human="many", price="1", annotator="openai"))

@@ -169,6 +169,19 @@ def test_no_key_for_the_llm(refused: Callable[..., str], cli: Cli, project: Path
     assert "OPENAI_API_KEY" in refused("run", "p.db", "--human", "gold", code=1)
 
 
+@pytest.mark.parametrize("address", ["http://me:hunter2@host/v1", "https://host/v1?key=hunter2"])
+def test_a_secret_in_an_address_is_refused_before_it_is_stored(
+    refused: Callable[..., str], project: Path, address: str
+) -> None:
+    for words in (
+        ("new", "q.db", "good.jsonl", "--annotator", "openai:m", "--base-url", address),
+        ("config", "p.db", "annotator.base_url", address),
+    ):
+        assert "hunter2" not in refused(*words, code=2)
+    for file in project.parent.rglob("*"):
+        assert file.is_dir() or b"hunter2" not in file.read_bytes()
+
+
 def test_an_endpoint_that_is_dead(
     refused: Callable[..., str], cli: Cli, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

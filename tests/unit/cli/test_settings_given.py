@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from imfl_engine.model_names import EMBEDDERS, TARGETS, device_problem, model_problem
+from imfl_engine.given_names import EMBEDDERS, TARGETS, device_problem, model_problem
 
 Cli = Callable[..., Any]
 Refused = Callable[..., str]

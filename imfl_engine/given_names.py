@@ -1,7 +1,7 @@
-"""Names of models and devices, checked as far as this machine alone can tell.
+"""Names of models, devices and servers, checked as far as this machine alone can tell.
 
-What loads a model may come long after its name was given, so a misspelling is told at once. Whether
-a hub id exists is not asked: that would need a network.
+What uses a name may come long after it was given, so a misspelling is told at once, and a secret in
+an address before it is stored. Whether a hub id exists is not asked: that would need a network.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from operator import attrgetter
 from pathlib import Path
 
+from imfl_engine.addresses import ADDRESS_HINT, address_problem
 from imfl_engine.errors import SettingsError
 from imfl_engine.settings import Settings
 
@@ -35,16 +36,18 @@ _DEVICE = re.compile(r"auto|cpu|(cuda|mps)(:\d+)?")
 
 
 def check_names(settings: Settings, before: Settings | None = None) -> None:
-    """Refuse names of models and devices that cannot be meant; raises `SettingsError`.
+    """Refuse names of models, devices and servers that cannot be meant; raises `SettingsError`.
 
     With ``before``, only what has changed is looked at.
     """
     problems = []
-    for path, find in (
-        ("training.target", lambda value: model_problem(value, TARGETS)),
-        ("embedder", lambda value: model_problem(value, EMBEDDERS)),
-        ("annotator.spec", _annotator_problem),
-        ("training.device", device_problem),
+    hints: list[str] = []
+    for path, find, hint in (
+        ("training.target", lambda value: model_problem(value, TARGETS), MODEL_HINT),
+        ("embedder", lambda value: model_problem(value, EMBEDDERS), MODEL_HINT),
+        ("annotator.spec", _annotator_problem, MODEL_HINT),
+        ("annotator.base_url", address_problem, ADDRESS_HINT),
+        ("training.device", device_problem, DEVICE_HINT),
     ):
         value = attrgetter(path)(settings)
         if before is not None and value == attrgetter(path)(before):
@@ -52,12 +55,9 @@ def check_names(settings: Settings, before: Settings | None = None) -> None:
         problem = find(value)
         if problem is not None:
             problems.append((path, problem))
+            hints.append(hint)
     if problems:
-        named = {path for path, _ in problems}
-        hints = [DEVICE_HINT] if "training.device" in named else []
-        if named != {"training.device"}:
-            hints.insert(0, MODEL_HINT)
-        raise SettingsError.of(problems, " ".join(hints))
+        raise SettingsError.of(problems, " ".join(dict.fromkeys(hints)))
 
 
 def model_problem(name: str, known: Sequence[str]) -> str | None:

@@ -1,0 +1,42 @@
+"""Addresses of servers: whose they are, and what must not stand in one."""
+
+from __future__ import annotations
+
+import ipaddress
+from urllib.parse import urlsplit
+
+ADDRESS_HINT = (
+    "An address looks like http://127.0.0.1:8000/v1; a key belongs into an environment variable, "
+    "which annotator.key_name names."
+)
+
+
+def is_own_server(base_url: str) -> bool:
+    """Whether the address is this machine's or a private network's."""
+    host = urlsplit(base_url).hostname or ""
+    if host == "localhost" or host.endswith((".localhost", ".local", ".internal")):
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return "." not in host
+    return address.is_loopback or address.is_private
+
+
+def address_problem(base_url: str | None) -> str | None:
+    """What is wrong with an address, to follow what it is for; None for nothing.
+
+    One with a secret is refused, because settings are written to the project file.
+    """
+    if base_url is None:
+        return None
+    try:
+        parts = urlsplit(base_url)
+        secret = bool(parts.password or parts.username or parts.query)
+    except ValueError:
+        return "is no http address"
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        return "is no http address"
+    if secret:
+        return "holds a user, a password or a query, which would be written to the project file"
+    return None
