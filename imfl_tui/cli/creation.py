@@ -16,7 +16,7 @@ from imfl_tui.cli.opened import opened
 from imfl_tui.cli.progress import shown
 from imfl_tui.cli.settings_given import setting_values, settings_of
 from imfl_tui.cli.shell import jsonable, say, show_json
-from imfl_tui.cli.sources import open_data, open_sources, read_guidelines, schema
+from imfl_tui.cli.sources import check_options, open_data, open_sources, read_guidelines, schema
 from imfl_tui.text import thousands
 
 if TYPE_CHECKING:
@@ -140,6 +140,8 @@ async def import_(
         return
     async with opened(project) as opened_project:
         sources = open_sources(data, columns, encoding=encoding)
+        if opened_project.settings.task.kind == "multiple-choice":
+            check_options(sources[0], data[0])
         async with reading_shown(sources):
             report = await opened_project.import_items(sources)
     if json:

@@ -111,6 +111,16 @@ def test_multiple_choice_needs_options_in_the_data(refused: Refused, words: list
     assert "id, text, label" in told
 
 
+def test_more_items_of_multiple_choice_need_options_too(
+    cli: Cli, refused: Refused, folder: Path
+) -> None:
+    rows = [{"question": f"which {n}?", "choices": ["this", "that"]} for n in range(4)]
+    (folder / "c.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows), "utf-8")
+    assert cli("new", "c.db", "c.jsonl", "--task", "multiple-choice").code == 0
+    told = refused("import", "c.db", "good.jsonl", "--text", "text", code=2)
+    assert "own options" in told
+
+
 def test_multiple_choice_with_options_is_made(cli: Cli, folder: Path) -> None:
     rows = [{"question": f"which {n}?", "choices": ["this", "that"]} for n in range(4)]
     (folder / "c.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows), "utf-8")
