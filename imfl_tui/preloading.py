@@ -13,6 +13,7 @@ PRELOADED = (
     "imfl_engine.browse",
     "imfl_engine.loop.runner",
     "imfl_engine.compute.client",
+    "pyarrow",
 )
 
 

@@ -10,11 +10,13 @@ from __future__ import annotations
 import sys
 
 from imfl_tui.cli.interrupts import leave_at_once
+from imfl_tui.cli.lean_imports import leave_pandas_alone
 
 
 def main() -> None:
     """Run the command line and exit."""
     leave_at_once()
+    leave_pandas_alone()
     from pathlib import Path
 
     from imfl_tui.cli.launching import launch, means_open

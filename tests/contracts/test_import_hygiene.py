@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -61,3 +62,24 @@ def test_the_app_does_not_import_torch() -> None:
     loaded = modules_after("import imfl_tui.app")
     forbidden = {"torch", "transformers", "sentence_transformers", "peft", "openai"}
     assert loaded.isdisjoint(forbidden), sorted(loaded & forbidden)
+
+
+def test_arrow_does_not_bring_pandas_along() -> None:
+    pytest.importorskip("pandas")
+    make_a_table = "import pyarrow\npyarrow.table({'a': pyarrow.array([1, 2])})"
+    assert "pandas" in modules_after(make_a_table), "then the guard can go"
+    guard = "from imfl_tui.cli.lean_imports import leave_pandas_alone\nleave_pandas_alone()\n"
+    assert "pandas" not in modules_after(guard + make_a_table)
+
+
+def test_a_project_is_made_without_pandas(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"text": "one"}\n{"text": "two"}\n')
+    loaded = modules_after(
+        f"import os, sys\nos.chdir({str(tmp_path)!r})\n"
+        "sys.argv = ['imfl-tui', 'new', 'p.db', 'a.jsonl', '--labels', 'a,b', '--human', '1']\n"
+        "from imfl_tui.cli import main\n"
+        "try:\n    main()\n"
+        "except SystemExit as stop:\n    assert not stop.code, stop.code\n"
+    )
+    assert "pyarrow" in loaded
+    assert "pandas" not in loaded
