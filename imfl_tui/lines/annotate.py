@@ -32,7 +32,7 @@ def waiting_lines(status: Status, price: CostEstimate | None, running: bool) -> 
         words = "The first requests are on their way; the figures come with the first reply."
         return [line((words, "dim"))]
     if step.kind is StepKind.LABEL:
-        words = "The LLM labels its share as soon as you have labelled yours: it learns from your labels."
+        words = "The LLM's turn comes when yours is done: it learns from your labels."
         return [line((words, "dim"))]
     if step.kind is StepKind.FINISHED:
         return [line((finished_words(status.budget), "dim"))]
