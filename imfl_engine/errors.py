@@ -31,11 +31,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
+ANY_PROJECT = "PROJECT.db"
+"""What hints call the project file; who knows its name puts it there."""
+
 
 class ImflError(Exception):
     """An error a person is shown: ``message`` says what and where, ``hint`` what to do.
 
-    A hint calls the project file ``PROJECT.db``; who knows its name puts it there.
+    A hint calls the project file `ANY_PROJECT`.
     """
 
     exit_code: ClassVar[int] = 1

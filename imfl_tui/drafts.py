@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imfl_engine.addresses import address_problem
-from imfl_engine.errors import DataError, SettingsError, UsageError
+from imfl_engine.errors import ANY_PROJECT, DataError, SettingsError, UsageError
 from imfl_engine.given_names import check_names
 from imfl_engine.settings import Settings, parse_settings
 from imfl_engine.types import AnnotationRequest, Item, Purpose
@@ -264,7 +264,7 @@ def plan_settings(draft: Draft) -> Settings:
         settings = parse_settings(values)
         check_names(settings)
     except SettingsError as error:
-        raise error.renamed(FIELDS, error.hint if "PROJECT.db" not in error.hint else "") from error
+        raise error.renamed(FIELDS, error.hint if ANY_PROJECT not in error.hint else "") from error
     return settings
 
 

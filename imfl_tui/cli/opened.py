@@ -8,13 +8,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imfl_engine.errors import ImflError
+from imfl_engine.errors import ANY_PROJECT, ImflError
 
 if TYPE_CHECKING:
     from imfl_engine.project import Project
-
-ANY_PROJECT = "PROJECT.db"
-"""What the engine's hints call the project file, which they do not know."""
 
 
 @asynccontextmanager

@@ -6,8 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from imfl_engine.errors import SettingsError, UsageError
-from imfl_tui.cli.opened import ANY_PROJECT
+from imfl_engine.errors import ANY_PROJECT, SettingsError, UsageError
 
 if TYPE_CHECKING:
     from imfl_engine.settings import Settings

@@ -41,7 +41,7 @@ class AnnotateScreen(ImflScreen):
         super().__init__()
         self._replies: Sequence[Reply] = ()
         self._stored: Sequence[Reply] = ()
-        """The newest replies of earlier sessions; shown until one comes in this one."""
+        """The newest replies from before the app was started; shown until a run begins."""
         self._texts: dict[int, str] = {}
         self._follow = True
 
@@ -51,7 +51,7 @@ class AnnotateScreen(ImflScreen):
         yield Rows(title="its labels, newest first", id="replies")
 
     async def resumed(self) -> None:
-        """Fetch what earlier sessions bought, while this one has bought nothing."""
+        """Fetch what was bought before the app was started, until a run begins."""
         if self.imfl.jobs.annotation is None:
             self._stored = await self.attempt(lambda: self.project.replies(KEPT_REPLIES)) or ()
             self._show()

@@ -80,12 +80,13 @@ class LossPlot(Canvas):
     def show(self, run: TrainingRun | None, *, before: Sequence[Line] = ()) -> None:
         """Show this run, or ``before`` while it has no step."""
         self._run, self._before = run, before
-        drawn = run is not None and bool(run.losses)
-        self.set_title("loss   ◆ validation" if drawn or not before else "trained so far")
+        self.set_title("trained so far" if self._shows_before else "loss   ◆ validation")
         self.redraw()
 
     def build(self, width: int, height: int) -> Sequence[Line]:
         """The plot."""
-        if self._before and (self._run is None or not self._run.losses):
-            return self._before
-        return loss_lines(self._run, width, height)
+        return self._before if self._shows_before else loss_lines(self._run, width, height)
+
+    @property
+    def _shows_before(self) -> bool:
+        return bool(self._before) and (self._run is None or not self._run.losses)

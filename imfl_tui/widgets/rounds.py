@@ -63,7 +63,7 @@ def rounds_lines(rounds: Sequence[RoundProgress], width: int) -> list[Line]:
 
 
 def _cell(cell: RoundProgress, width: int) -> list[Line]:
-    short = cell.state == "done" and is_short(cell)
+    short = ended_short(cell)
     mark, style = SHORT if short else MARKS[cell.state]
     head = f"{cell.round} "
     room = width - len(head) - 2
@@ -95,9 +95,10 @@ def _cell(cell: RoundProgress, width: int) -> list[Line]:
     return [top, fill(words, width)]
 
 
-def is_short(cell: RoundProgress) -> bool:
-    """Whether a round has fewer labels than planned: money spent, replies without a label, skips."""
-    return cell.human_done < cell.human_planned or cell.llm_done < cell.llm_planned
+def ended_short(cell: RoundProgress) -> bool:
+    """Whether a round ended with fewer labels than planned: money, replies without a label, skips."""
+    missing = cell.human_done < cell.human_planned or cell.llm_done < cell.llm_planned
+    return cell.state == "done" and missing
 
 
 def _share(done: int, planned: int) -> float:
@@ -128,7 +129,7 @@ class Rounds(Canvas):
                 Span("·", "dim"),
                 Span(" planned", "dim"),
             ]
-            if any(cell.state == "done" and is_short(cell) for cell in folded(self._rounds)):
+            if any(map(ended_short, folded(self._rounds))):
                 legend.extend([Span(f"   {SHORT[0]}", SHORT[1]), Span(" ended short", "dim")])
             lines = [*lines, legend]
         return lines

@@ -313,7 +313,7 @@ async def test_in_the_set_up_arrows_change_the_field_and_chosen_columns_stay(tmp
         assert screen.query_one("#f-context").value == "order"
 
 
-async def test_annotate_shows_what_earlier_sessions_bought_and_its_prompts(make_app):
+async def test_annotate_shows_what_was_bought_before_the_start_and_its_prompts(make_app):
     app = make_app()
     async with app.run_test(size=(100, 30)) as pilot:
         await go(app, pilot, "annotate", "✓ neutral")
