@@ -8,7 +8,7 @@ import numpy as np
 
 from imfl_engine.errors import UsageError
 from imfl_engine.loop.context import LoopContext
-from imfl_engine.store import items, labels, replies, reports, rounds, selections, vectors
+from imfl_engine.store import items, labels, predictions, replies, reports, rounds, selections
 from imfl_engine.store.database import Connection
 from imfl_engine.types import Action, Interval, Item, Purpose, Reply, StepKind
 from imfl_engine.views import (
@@ -43,7 +43,7 @@ async def read_queue(context: LoopContext, limit: int) -> list[QueueItem]:
             len(batch),
             labels.flagged_ids(con),
             labels.comments(con),
-            vectors.predictions_before(con, opened, ids),
+            predictions.before_round(con, opened, ids),
             replies.latest_of(con, ids),
         )
 
@@ -104,7 +104,7 @@ async def read_detail(context: LoopContext, item_id: int) -> ItemDetail:
             replies.of_item(con, item_id),
             reports.risk_of(con, item_id),
             selections.of_item(con, item_id),
-            vectors.newest_prediction(con, item_id),
+            predictions.newest_of_item(con, item_id),
         )
 
     found, history, decided, answers, risk, selected, probabilities = await context.database.read(
@@ -154,12 +154,11 @@ async def read_detail(context: LoopContext, item_id: int) -> ItemDetail:
 
 async def read_similar(context: LoopContext, item_id: int, k: int) -> list[SimilarItem]:
     """Return the ``k`` nearest human-labelled items by cosine, nearest first."""
-    embedder = context.settings.embedder
     human = await context.database.read(labels.human_labels)
     wanted = [item_id, *(other for other in human if other != item_id)]
-    missing = set(await context.database.read(lambda con: vectors.missing(con, embedder, wanted)))
-    others = [other for other in wanted[1:] if other not in missing]
-    if item_id in missing or not others:
+    lacking = await context.lacking_vectors(wanted)
+    others = [other for other in wanted[1:] if other not in lacking]
+    if item_id in lacking or not others:
         return []
     own = (await context.vectors_of([item_id]))[0]
     cosine = (await context.vectors_of(others)) @ own

@@ -13,7 +13,7 @@ from imfl_engine.errors import UsageError
 from imfl_engine.events import Event, Notice, Progress
 from imfl_engine.loop.runner import Loop
 from imfl_engine.overview import read_status
-from imfl_engine.store import reports, rounds, vectors
+from imfl_engine.store import predictions, reports, rounds
 from imfl_engine.store.database import Connection
 from imfl_engine.types import StepKind
 from imfl_engine.views import Status
@@ -35,7 +35,7 @@ async def export(loop: Loop, destination: Path, format: str | None) -> AsyncGene
         )
     classes = await context.class_names()
     facts = await card_facts(loop, status)
-    model_round = await context.database.read(vectors.newest_round)
+    model_round = await context.database.read(predictions.newest_round)
     done: asyncio.Queue[int] = asyncio.Queue()
     event_loop = asyncio.get_running_loop()
 

@@ -10,7 +10,7 @@ from imfl_engine.label_model.control import ControlAnswer, accuracy_of_bought
 from imfl_engine.loop.runner import Loop
 from imfl_engine.loop.steps import LoopState, RoundSizes, next_step
 from imfl_engine.query.stopping import StopEvidence, advise
-from imfl_engine.store import items, labels, replies, reports, rounds, selections, vectors
+from imfl_engine.store import items, labels, replies, reports, rounds, selections
 from imfl_engine.store.database import Connection
 from imfl_engine.types import Interval, Step, StepKind
 from imfl_engine.views import BudgetUse, CurvePoint, LlmTrust, RoundProgress, Status
@@ -21,7 +21,7 @@ async def read_status(loop: Loop) -> Status:
     context = loop.context
     state = await loop.state()
     settings = context.settings
-    facts = await context.database.read(lambda con: _facts(con, settings.embedder))
+    facts = await context.database.read(_facts)
     step = next_step(state)
     money = facts.balance
     curve = _curve(facts)
@@ -51,7 +51,6 @@ async def read_status(loop: Loop) -> Status:
         labels=settings.task.label_names,
         annotator=settings.annotator.spec,
         target=settings.training.target,
-        embedded=facts.embedded,
         advice=_advice(facts, curve, budget, money_spent_up=state.money_spent_up),
         gold_available=facts.gold_available,
         imported=facts.imported,
@@ -69,7 +68,6 @@ class _Facts:
     label_counts: tuple[Any, ...]
     pool: int
     test: int
-    embedded: int
     gold_available: bool
     control: list[tuple[int, int, bool]]
     review: reports.ReviewTotals
@@ -78,7 +76,7 @@ class _Facts:
     imported: int
 
 
-def _facts(con: Connection, embedder: str) -> _Facts:
+def _facts(con: Connection) -> _Facts:
     return _Facts(
         opened=rounds.opened(con),
         counts=selections.batch_counts(con),
@@ -89,7 +87,6 @@ def _facts(con: Connection, embedder: str) -> _Facts:
         label_counts=reports.label_counts(con),
         pool=items.count(con, "pool"),
         test=items.count(con, "test"),
-        embedded=vectors.count(con, embedder),
         gold_available=reports.gold_available(con),
         control=reports.control_answers(con),
         review=reports.review_totals(con),

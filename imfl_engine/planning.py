@@ -16,7 +16,6 @@ from imfl_engine.loop.runner import Loop
 from imfl_engine.loop.steps import LoopState, RoundSizes
 from imfl_engine.store import items, labels, selections
 from imfl_engine.store.items import labels_of
-from imfl_engine.store.vectors import missing
 from imfl_engine.types import AnnotationRequest, Demonstration, Item, Purpose
 from imfl_engine.views import CostEstimate
 
@@ -102,17 +101,17 @@ async def _estimate(
 
 
 async def _sample_requests(context: LoopContext, state: LoopState) -> list[AnnotationRequest]:
-    embedder, round = context.settings.embedder, state.round
+    round = state.round
     if state.llm > state.llm_closed and round is not None:
         ids = await context.database.read(selections.labelled_ids)
         pending = await context.database.read(lambda con: selections.pending_llm(con, round))
-        if not await context.database.read(lambda con: missing(con, embedder, [*ids, *pending])):
+        if not await context.lacking_vectors([*ids, *pending]):
             return (await build_requests(context, round))[:SAMPLE]
     drawn = await context.database.read(
         lambda con: items.draw_sub_sample(con, SAMPLE, salt="estimate")
     )
     human = await context.database.read(labels.human_labels)
-    lacking = await context.database.read(lambda con: missing(con, embedder, [*drawn, *human]))
+    lacking = await context.lacking_vectors([*drawn, *human])
     found = await context.items_of(drawn)
     stand_ins = bool(lacking) or not human
     shown = (

@@ -119,7 +119,6 @@ class Status:
     labels: tuple[str, ...]
     annotator: str
     target: str
-    embedded: int
     advice: str = ""
     gold_available: bool = False
     imported: int = 0

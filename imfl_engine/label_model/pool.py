@@ -7,6 +7,10 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
+ITEMS_PER_VARIANCE = 150.0
+LEAST_VARIANCE, MOST_VARIANCE = 0.25, 1.5
+"""Of the prior. Without the upper bound the fit may end at an LLM that is never wrong."""
+
 
 def fit_exponents(
     features: Floats,
@@ -15,14 +19,14 @@ def fit_exponents(
     *,
     signed: NDArray[np.bool_] | None = None,
     weights: Floats | None = None,
-    prior_variance: float = 0.25,
     iterations: int = 25,
 ) -> Floats:
     """Maximise ``sum_i w_i log q_i(truth_i)`` with ``q_i(y) ~ exp(theta . features[i, y])``.
 
     ``features`` (n, C, k) log-probabilities, ``truth`` (n,), ``start`` (k,) being also the mean of
-    the normal prior that decides where data are few. The problem is convex; Newton's method.
-    Exponents below zero are set to zero: no source is believed in reverse.
+    the normal prior that decides where data are few: its variance grows with n, because with few
+    items what one source seems to be worth is mostly chance (see the decisions log). The problem is
+    convex; Newton's method. Exponents below zero are set to zero: no source is believed in reverse.
     """
     theta = start.copy()
     n = len(features)
@@ -31,15 +35,15 @@ def fit_exponents(
     positive = np.ones(len(start), bool) if signed is None else ~signed
     w = np.ones(n) if weights is None else weights
     at_truth = features[np.arange(n), truth]
-    identity = np.eye(len(start)) / prior_variance
+    precision = np.eye(len(start)) / min(max(n / ITEMS_PER_VARIANCE, LEAST_VARIANCE), MOST_VARIANCE)
     for _ in range(iterations):
         logits = features @ theta
         q = np.exp(logits - logits.max(axis=1, keepdims=True))
         q /= q.sum(axis=1, keepdims=True)
         means = np.einsum("nc,nck->nk", q, features)
-        gradient = (w[:, None] * (means - at_truth)).sum(axis=0) + identity @ (theta - start)
+        gradient = (w[:, None] * (means - at_truth)).sum(axis=0) + precision @ (theta - start)
         centred = features - means[:, None, :]
-        hessian = np.einsum("n,nc,nck,ncl->kl", w, q, centred, centred, optimize=True) + identity
+        hessian = np.einsum("n,nc,nck,ncl->kl", w, q, centred, centred, optimize=True) + precision
         step = np.linalg.solve(hessian, gradient)
         theta = theta - np.clip(step, -0.5, 0.5)
         theta = np.where(positive, np.maximum(theta, 0.0), theta)

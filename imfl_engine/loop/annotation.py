@@ -10,7 +10,7 @@ from imfl_engine.annotate.retrieval import retrieve
 from imfl_engine.errors import AnnotatorError, BudgetReached
 from imfl_engine.events import Annotated, Event, Notice
 from imfl_engine.loop.context import LoopContext
-from imfl_engine.store import labels, selections, vectors
+from imfl_engine.store import labels, selections
 from imfl_engine.store.replies import DuckReplyStore
 from imfl_engine.types import AnnotationRequest, Demonstration, Purpose
 
@@ -54,14 +54,10 @@ async def demonstrations_for(
     context: LoopContext, item_ids: Sequence[int]
 ) -> list[tuple[Demonstration, ...]]:
     """Retrieve each item's demonstrations; the items must have vectors."""
-    embedder = context.settings.embedder
-    human, lacking = await context.database.read(
-        lambda con: (
-            known := labels.human_labels(con),
-            vectors.missing(con, embedder, list(known)),
-        )
-    )
-    for item_id in lacking:  # labelled by the person since the step embedded
+    human = await context.database.read(labels.human_labels)
+    for item_id in await context.lacking_vectors(
+        list(human)
+    ):  # labelled by the person since the step embedded
         del human[item_id]
     retrieval = context.settings.retrieval
     shots = context.annotator.shots

@@ -18,24 +18,25 @@ from imfl_engine.compute.collect import Collected
 from imfl_engine.compute.wire import ModelInput, ProbabilityChunk, VectorChunk
 from imfl_engine.events import Event, Progress
 from imfl_engine.settings import Settings
-from imfl_engine.store import items, rounds, vectors
+from imfl_engine.store import items, rounds
 from imfl_engine.store.database import Database
+from imfl_engine.store.embeddings import Embeddings, FloatArray, Keys
 from imfl_engine.types import Item, StepKind, option_letter
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+VECTORS = "vectors"
+"""The folder of embeddings within ``files``."""
 EMBED_SLICE = 1024
 """Texts sent to the compute process at once: bounds memory and what a kill can lose."""
 CLUSTER_SLICE = 16 * EMBED_SLICE
 """The same where a cluster embeds: enough for many workers at once."""
-WRITE_SLICE = 128
-"""Vectors written at once: the person's next key waits for one such write at most."""
 
 
 @dataclass
 class LoopContext:
-    """The project's open parts. ``files`` is the folder of models beside the project file.
+    """The project's open parts. ``files`` is the folder of models and vectors beside its file.
 
     ``annotator_of`` builds the annotator on first use, so that a missing key is no obstacle to a
     project that labels by hand.
@@ -48,7 +49,12 @@ class LoopContext:
     annotator_of: Callable[[LoopContext], Annotator]
     person: str = "expert"
     _annotator: Annotator | None = field(default=None, repr=False)
+    _embeddings: Embeddings = field(init=False, repr=False)
+    _keys: dict[int, int] = field(default_factory=dict, repr=False)
     _embedding: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
+
+    def __post_init__(self) -> None:
+        self._embeddings = Embeddings(self.files / VECTORS)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -97,11 +103,12 @@ class LoopContext:
         return tuple(option_letter(index) for index in range(most))
 
     async def embed(self, ids: Sequence[int]) -> AsyncGenerator[Event, None]:
-        """Embed those of ``ids`` that have no vector yet; every slice is committed as it is done."""
+        """Embed those of ``ids`` that have no vector yet; every slice is kept as it is done."""
         embedder = self.settings.embedder
         size = CLUSTER_SLICE if self.settings.training.ray else EMBED_SLICE
         async with self._embedding:
-            wanted = await self.database.read(lambda con: vectors.missing(con, embedder, ids))
+            lacking = await self.lacking_vectors(ids)
+            wanted = [item_id for item_id in ids if item_id in lacking]
             done = len(ids) - len(wanted)
             for start in range(0, len(wanted), size):
                 part = wanted[start : start + size]
@@ -114,21 +121,34 @@ class LoopContext:
                             collected.put(event)
                         elif isinstance(event, Progress):
                             yield _within(event, done + start, len(ids))
-                matrix = collected.matrix
-                if matrix is None:
-                    continue
-                for first in range(0, len(part), WRITE_SLICE):
-                    rows = slice(first, first + WRITE_SLICE)
-                    await self.database.write(
-                        partial(
-                            vectors.add, embedder=embedder, ids=part[rows], vectors=matrix[rows]
-                        )
-                    )
+                if collected.matrix is not None:
+                    keys = await self._keys_of(part)
+                    await asyncio.to_thread(self._embeddings.add, embedder, keys, collected.matrix)
 
-    async def vectors_of(self, ids: Sequence[int]) -> NDArray[np.float32]:
-        """Return stored vectors, float32 (n, d), in the order of ``ids``."""
-        embedder = self.settings.embedder
-        return await self.database.read(lambda con: vectors.fetch(con, embedder, ids))
+    async def vectors_of(self, ids: Sequence[int]) -> FloatArray:
+        """Return vectors, float32 (n, d), in the order of ``ids``.
+
+        Those that are not there, because their folder is gone, are computed again.
+        """
+        if await self.lacking_vectors(ids):
+            async with aclosing(self.embed(ids)) as events:
+                async for _ in events:
+                    pass
+        keys = await self._keys_of(ids)
+        return await asyncio.to_thread(self._embeddings.fetch, self.settings.embedder, keys)
+
+    async def lacking_vectors(self, ids: Sequence[int]) -> set[int]:
+        """Return those of ``ids`` that have no vector of the embedder yet."""
+        keys = await self._keys_of(ids)
+        has = await asyncio.to_thread(self._embeddings.has, self.settings.embedder, keys)
+        return {item_id for item_id, there in zip(ids, has, strict=True) if not there}
+
+    async def _keys_of(self, ids: Sequence[int]) -> Keys:
+        """Return under which keys the vectors of ``ids`` are kept; an imported item never changes."""
+        new = [item_id for item_id in ids if item_id not in self._keys]
+        if new:
+            self._keys |= await self.database.read(lambda con: items.content_keys(con, new))
+        return np.array([self._keys[item_id] for item_id in ids], np.uint64)
 
     async def probabilities_of(
         self,

@@ -18,7 +18,7 @@ from imfl_engine.loop.context import LoopContext, model_input
 from imfl_engine.loop.sampling import STOP_SET_ROUND
 from imfl_engine.metrics import evaluate as measure
 from imfl_engine.query import cohen_kappa
-from imfl_engine.store import items, labels, replies, rounds, selections, vectors
+from imfl_engine.store import items, labels, predictions, replies, rounds, selections
 from imfl_engine.types import Purpose, StepKind
 from imfl_engine.views import Evaluation
 
@@ -77,7 +77,7 @@ async def predict_items(
         if collected.matrix is not None:
             await context.database.write(
                 partial(
-                    vectors.replace_predictions,
+                    predictions.replace,
                     round=round,
                     ids=part,
                     probabilities=collected.matrix,
@@ -114,7 +114,7 @@ async def measured(context: LoopContext, round: int) -> Evaluation | None:
         control = await context.database.read(selections.control_ids)
         truth = {item_id: human[item_id] for item_id in sorted(control) if item_id in human}
     predicted = await context.database.read(
-        lambda con: vectors.predictions(con, round, list(truth))
+        lambda con: predictions.of_round(con, round, list(truth))
     )
     index = {name: position for position, name in enumerate(classes)}
     ids = [i for i, label in truth.items() if label in index and i in predicted]
@@ -136,10 +136,8 @@ async def _agreement(context: LoopContext, round: int) -> float | None:
     )
     # Models that were trained on an item agree about it.
     stop_set = [item_id for item_id in drawn if item_id not in taken]
-    now = await context.database.read(lambda con: vectors.predictions(con, round, stop_set))
-    before = await context.database.read(
-        lambda con: vectors.predictions_before(con, round, stop_set)
-    )
+    now = await context.database.read(lambda con: predictions.of_round(con, round, stop_set))
+    before = await context.database.read(lambda con: predictions.before_round(con, round, stop_set))
     both = [item_id for item_id in stop_set if item_id in now and item_id in before]
     if not both:
         return None

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from imfl_engine.label_model import Evidence
 from imfl_engine.loop.context import LoopContext
-from imfl_engine.store import labels, replies, selections, vectors
+from imfl_engine.store import labels, predictions, replies, selections
 from imfl_engine.types import Purpose
 
 _REVIEWED = ("accept",)
@@ -42,7 +42,6 @@ async def gather(context: LoopContext) -> Gathered:
         actions,
         control,
         newest_decision,
-        lacking,
     ) = await context.database.read(
         lambda con: (
             labels.human_labels(con),
@@ -51,7 +50,6 @@ async def gather(context: LoopContext) -> Gathered:
             labels.decided_actions(con),
             selections.control_ids(con),
             labels.newest_decision(con),
-            set(vectors.missing(con, context.settings.embedder, selections.labelled_ids(con))),
         )
     )
     # An item that was measured again, by another annotator, counts with that measurement.
@@ -62,7 +60,9 @@ async def gather(context: LoopContext) -> Gathered:
         if reply.label in index and actions.get(item_id) not in _LEFT_OUT
     }
     # What the person labelled while the step embeds has to wait for the next round.
-    ids = sorted((human.keys() | llm.keys()) - lacking)
+    labelled = sorted(human.keys() | llm.keys())
+    lacking = await context.lacking_vectors(labelled)
+    ids = [item_id for item_id in labelled if item_id not in lacking]
     count = len(ids)
     log_probabilities = np.full((count, len(classes)), np.nan)
     for row, item_id in enumerate(ids):
@@ -100,7 +100,7 @@ async def _earlier_predictions(
             by_round.setdefault(selected.round, []).append(selected.item_id)
     for round_, members in by_round.items():
         found = await context.database.read(
-            partial(vectors.predictions_before, round=round_, ids=members)
+            partial(predictions.before_round, round=round_, ids=members)
         )
         for item_id, probabilities in found.items():
             row = matrix[row_of[item_id]]

@@ -15,7 +15,7 @@ from imfl_engine.compute.wire import ProbabilityChunk
 from imfl_engine.events import Event, Progress
 from imfl_engine.loop.context import LoopContext, model_input
 from imfl_engine.loop.steps import RoundSizes
-from imfl_engine.store import items, labels, rounds, selections, vectors
+from imfl_engine.store import items, labels, predictions, rounds, selections
 from imfl_engine.store.database import Connection
 from imfl_engine.types import StepKind
 
@@ -80,7 +80,7 @@ async def score(context: LoopContext, round: int) -> AsyncGenerator[Event, None]
         return
     model_round, folder = model
     sample = await context.database.read(lambda con: rounds.sub_sample(con, round))
-    known = await context.database.read(lambda con: vectors.predictions(con, model_round, sample))
+    known = await context.database.read(lambda con: predictions.of_round(con, model_round, sample))
     wanted = [item_id for item_id in sample if item_id not in known]
     if not wanted:
         return
@@ -100,7 +100,7 @@ async def score(context: LoopContext, round: int) -> AsyncGenerator[Event, None]
     matrix = collected.matrix
     if matrix is not None:
         await context.database.write(
-            lambda con: vectors.replace_predictions(con, model_round, wanted, matrix)
+            lambda con: predictions.replace(con, model_round, wanted, matrix)
         )
 
 
@@ -156,7 +156,7 @@ async def _query(
     model = await context.newest_model()
     probabilities = None
     if model is not None and sample:
-        known = await context.database.read(lambda con: vectors.predictions(con, model[0], sample))
+        known = await context.database.read(lambda con: predictions.of_round(con, model[0], sample))
         if all(item_id in known for item_id in sample):
             probabilities = np.stack([known[item_id] for item_id in sample])
     matrix = await context.vectors_of(sample) if sample else None
@@ -216,7 +216,7 @@ async def _query(
 
 async def _labels_in_question(context: LoopContext, *, classes: int) -> query.Candidates | None:
     """Return the LLM's labels that nobody has looked at, as candidates for the human."""
-    known = await context.database.read(vectors.posteriors_in_question)
+    known = await context.database.read(predictions.posteriors_in_question)
     ids = [item_id for item_id, posterior in known.items() if len(posterior) == classes]
     if not ids:
         return None

@@ -25,7 +25,7 @@ from imfl_engine.loop.second_opinion import (
     remove_halves,
     second_opinion,
 )
-from imfl_engine.store import rounds, selections, vectors
+from imfl_engine.store import predictions, rounds, selections
 from imfl_engine.store.database import Connection
 from imfl_engine.types import StepKind
 
@@ -134,7 +134,7 @@ async def _complete(
 
     def save(con: Connection) -> None:
         if fitted is not None:
-            vectors.replace_posteriors(
+            predictions.replace_posteriors(
                 con,
                 round,
                 [int(item_id) for item_id in fitted.ids],

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from imfl_engine.errors import ImflError, UsageError
 from imfl_engine.events import Notice, Progress, StepStarted
+from imfl_engine.loop.context import VECTORS
 from imfl_engine.project import Project, files_folder
 from imfl_engine.replay.arms import Arm
 from imfl_engine.replay.measure import measure
@@ -143,8 +144,9 @@ async def _base_project(config: ReplayConfig, compute: Compute) -> Path:
     name = "-".join(filter(None, (config.dataset, config.data, "base")))
     path = config.folder / f"{_safe(name)}.db"
     complete = path.with_suffix(".complete")
-    if complete.exists():
+    if complete.exists() and _vectors(path).is_dir():
         return path
+    complete.unlink(missing_ok=True)
     for leftover in (path, path.with_name(path.name + ".wal")):
         leftover.unlink(missing_ok=True)
     project, _ = await Project.create(path, config.settings, config.sources)
@@ -165,6 +167,10 @@ async def _base_project(config: ReplayConfig, compute: Compute) -> Path:
     return path
 
 
+def _vectors(project: Path) -> Path:
+    return files_folder(project) / VECTORS
+
+
 def _gold_ids(con: Connection) -> tuple[list[int], list[int]]:
     return items.ids_of_split(con, "pool"), items.ids_of_split(con, "test", with_gold=True)
 
@@ -178,6 +184,7 @@ async def _run_arm(
     if not path.exists():
         copy = path.with_suffix(".copy")
         shutil.copyfile(base, copy)
+        shutil.copytree(_vectors(base), _vectors(path), dirs_exist_ok=True)
         database = Database.open(copy)
         try:
             await database.write(lambda con: settings_log.append(con, settings))

@@ -158,7 +158,10 @@ CREATE OR REPLACE VIEW latest_replies AS
     QUALIFY row_number() OVER (PARTITION BY item_id, purpose ORDER BY reply_id DESC) = 1;
 """
 
-MIGRATIONS: tuple[str, ...] = (FIRST, MEASURED_AGAIN)
+# Vectors are kept in files, see `embeddings`; those of an older project are computed again.
+VECTORS_IN_FILES = "DROP TABLE vectors;"
+
+MIGRATIONS: tuple[str, ...] = (FIRST, MEASURED_AGAIN, VECTORS_IN_FILES)
 
 
 def check(connection: duckdb.DuckDBPyConnection, path: Path) -> None:

@@ -204,7 +204,6 @@ class FakeProject:
             labels=self.labels,
             annotator=self.settings.annotator.spec,
             target="minilm",
-            embedded=612,
             advice="" if empty else "Each round still gains more than its interval: go on.",
         )
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from imfl_engine.store import items, labels, rounds, selections, vectors
+from imfl_engine.store import items, labels, predictions, rounds, selections
 from imfl_engine.store.database import Connection, Database
 from imfl_engine.types import Action, Origin
 
@@ -61,8 +61,8 @@ def test_predictions_over_different_numbers_of_options_are_filled_up(tmp_path: P
     database = Database.create(tmp_path / "p.db")
     for ids, width in (([1, 2], 2), ([3], 3)):
         matrix = np.full((len(ids), width), 1 / width, dtype=np.float32)
-        database.write_now(lambda con, i=ids, m=matrix: vectors.replace_predictions(con, 1, i, m))
-    found = database.read_now(lambda con: vectors.predictions(con, 1, [1, 2, 3]))
+        database.write_now(lambda con, i=ids, m=matrix: predictions.replace(con, 1, i, m))
+    found = database.read_now(lambda con: predictions.of_round(con, 1, [1, 2, 3]))
     assert found[1].tolist() == [0.5, 0.5, 0.0]
     assert found[3] == pytest.approx([1 / 3] * 3)
     database.close()

@@ -1,4 +1,4 @@
-"""Embeddings and predictions: arrays per item, moved in and out as Arrow."""
+"""What models and the label model say about items: class probabilities, moved as Arrow."""
 
 from __future__ import annotations
 
@@ -37,56 +37,7 @@ def _matrix(column: pa.ChunkedArray, rows: int) -> FloatArray:
     return matrix
 
 
-def missing(con: Connection, embedder: str, ids: Sequence[int]) -> list[int]:
-    """Return those of ``ids`` that have no vector of this embedder, in their order."""
-    have = {
-        row[0]
-        for row in con.execute(
-            "SELECT item_id FROM vectors WHERE embedder = ? "
-            "AND item_id IN (SELECT unnest(?::BIGINT[]))",
-            [embedder, list(ids)],
-        ).fetchall()
-    }
-    return [item_id for item_id in ids if item_id not in have]
-
-
-def add(con: Connection, embedder: str, ids: Sequence[int], vectors: FloatArray) -> None:
-    """Store vectors, shape (n, d); ids that have one already keep it."""
-    import pyarrow as pa
-
-    table = pa.table({"item_id": pa.array(list(ids), pa.int64()), "vector": _list_column(vectors)})
-    with arrow_view(con, "batch_of_vectors", table):
-        con.execute(
-            "INSERT INTO vectors SELECT ?, item_id, vector FROM batch_of_vectors "
-            "WHERE item_id NOT IN (SELECT item_id FROM vectors WHERE embedder = ?)",
-            [embedder, embedder],
-        )
-
-
-def fetch(con: Connection, embedder: str, ids: Sequence[int]) -> FloatArray:
-    """Return the vectors of ``ids`` in their order, float32 (n, d).
-
-    Raises KeyError when one is missing: the loop embeds before it asks.
-    """
-    if not ids:
-        return np.zeros((0, 0), dtype=np.float32)
-    table = con.sql(
-        "SELECT item_id, vector FROM vectors WHERE embedder = ? "
-        "AND item_id IN (SELECT unnest(?::BIGINT[])) ORDER BY item_id",
-        params=[embedder, list(ids)],
-    ).to_arrow_table()
-    return _in_order(table, "vector", ids)
-
-
-def count(con: Connection, embedder: str) -> int:
-    """Return how many items have a vector of this embedder."""
-    row = con.execute("SELECT count(*) FROM vectors WHERE embedder = ?", [embedder]).fetchone()
-    return int(row[0]) if row else 0
-
-
-def replace_predictions(
-    con: Connection, round: int, ids: Sequence[int], probabilities: FloatArray
-) -> None:
+def replace(con: Connection, round: int, ids: Sequence[int], probabilities: FloatArray) -> None:
     """Store class probabilities, shape (n, C), of a round's model; earlier ones of these ids go."""
     import pyarrow as pa
 
@@ -105,7 +56,7 @@ def replace_predictions(
         con.execute("INSERT INTO predictions SELECT ?, * FROM batch_of_predictions", [round])
 
 
-def predictions(con: Connection, round: int, ids: Sequence[int]) -> dict[int, FloatVector]:
+def of_round(con: Connection, round: int, ids: Sequence[int]) -> dict[int, FloatVector]:
     """Return the probabilities of a round's model for those of ``ids`` it has scored."""
     table = con.sql(
         "SELECT item_id, probabilities FROM predictions WHERE round = ? "
@@ -115,7 +66,7 @@ def predictions(con: Connection, round: int, ids: Sequence[int]) -> dict[int, Fl
     return _by_item(table)
 
 
-def predictions_before(con: Connection, round: int, ids: Sequence[int]) -> dict[int, FloatVector]:
+def before_round(con: Connection, round: int, ids: Sequence[int]) -> dict[int, FloatVector]:
     """Return what the last model before a round said about those of ``ids`` it has scored."""
     table = con.sql(
         "SELECT item_id, probabilities FROM predictions WHERE round < ? "
@@ -135,7 +86,7 @@ def newest_round(con: Connection) -> int | None:
     return row[0] if row else None
 
 
-def newest_prediction(con: Connection, item_id: int) -> list[float] | None:
+def newest_of_item(con: Connection, item_id: int) -> list[float] | None:
     """Return the probabilities of the newest model that has scored an item."""
     row = con.execute(
         "SELECT probabilities FROM predictions WHERE item_id = ? ORDER BY round DESC LIMIT 1",
@@ -183,13 +134,3 @@ def _by_item(table: pa.Table) -> dict[int, FloatVector]:
         return {}
     matrix = _matrix(table["probabilities"], table.num_rows)
     return dict(zip(table["item_id"].to_pylist(), matrix, strict=True))
-
-
-def _in_order(table: pa.Table, column: str, ids: Sequence[int]) -> FloatArray:
-    found = np.asarray(table["item_id"].to_numpy(), dtype=np.int64)
-    matrix = _matrix(table[column], table.num_rows)
-    wanted = np.asarray(ids, dtype=np.int64)
-    places = np.searchsorted(found, wanted)
-    if found.size == 0 or np.any(places >= found.size) or np.any(found[places] != wanted):
-        raise KeyError("a vector is missing")
-    return matrix[places]
