@@ -13,7 +13,6 @@ PRELOADED = (
     "imfl_engine.browse",
     "imfl_engine.loop.runner",
     "imfl_engine.compute.client",
-    "pyarrow",
 )
 
 

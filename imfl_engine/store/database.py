@@ -265,8 +265,8 @@ def mapped_errors(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def arrow_view(con: Connection, name: str, table: object) -> Iterator[None]:
-    """Let SQL read an Arrow table as ``name`` within the block."""
+def registered(con: Connection, name: str, table: object) -> Iterator[None]:
+    """Let SQL read an Arrow table, or NumPy columns by name, as ``name`` within the block."""
     con.register(name, table)
     try:
         yield

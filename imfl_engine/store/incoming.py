@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from imfl_engine.store.database import Connection, arrow_view
+from imfl_engine.store.database import Connection, registered
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -23,7 +23,7 @@ def begin(con: Connection) -> None:
 
 def stage(con: Connection, table: pa.Table) -> int:
     """Add an Arrow table with the reader's columns to the staging table; returns its row count."""
-    with arrow_view(con, "batch_of_items", table):
+    with registered(con, "batch_of_items", table):
         con.execute(
             "INSERT INTO incoming SELECT nextval('incoming_rows'), key, text, context, options, "
             "gold, split, meta, content_hash FROM batch_of_items"

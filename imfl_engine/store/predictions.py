@@ -1,80 +1,52 @@
-"""What models and the label model say about items: class probabilities, moved as Arrow."""
+"""What models and the label model say about items: class probabilities, moved as NumPy arrays.
+
+DuckDB reads and writes those itself. By way of Arrow, which would do as well, the app would carry 26
+MB of library from its first screen on.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 
-from imfl_engine.store.database import Connection, arrow_view
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from imfl_engine.store.database import Connection, registered
 
 FloatVector = np.ndarray[tuple[int], np.dtype[np.float32]]
 FloatArray = np.ndarray[tuple[int, int], np.dtype[np.float32]]
 
 
-def _list_column(matrix: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> pa.ListArray:
-    import pyarrow as pa  # a quarter of a second that opening a project need not pay
-
-    rows, width = matrix.shape
-    offsets = pa.array(np.arange(0, rows * width + 1, width, dtype=np.int32))
-    values = pa.array(np.ascontiguousarray(matrix, dtype=np.float32).reshape(-1))
-    return pa.ListArray.from_arrays(offsets, values)
-
-
-def _matrix(column: pa.ChunkedArray, rows: int) -> FloatArray:
-    """Return the lists as rows, shorter ones filled with zeros: options differ between items."""
-    array = column.combine_chunks()
-    values = np.asarray(array.flatten().to_numpy(zero_copy_only=False), dtype=np.float32)
-    widths = array.value_lengths().to_numpy(zero_copy_only=False)
-    if (widths == widths[0]).all():
-        return values.reshape(rows, -1)
-    matrix = np.zeros((rows, int(widths.max())), dtype=np.float32)
-    matrix[np.arange(matrix.shape[1]) < widths[:, None]] = values
-    return matrix
-
-
 def replace(con: Connection, round: int, ids: Sequence[int], probabilities: FloatArray) -> None:
     """Store class probabilities, shape (n, C), of a round's model; earlier ones of these ids go."""
-    import pyarrow as pa
-
-    table = pa.table(
-        {
-            "item_id": pa.array(list(ids), pa.int64()),
-            "probabilities": _list_column(probabilities),
-        }
-    )
-    with arrow_view(con, "batch_of_predictions", table):
+    with _as_lists(con, ids, probabilities):
         con.execute(
             "DELETE FROM predictions WHERE round = ? "
-            "AND item_id IN (SELECT item_id FROM batch_of_predictions)",
+            "AND item_id IN (SELECT item_id FROM given_lists)",
             [round],
         )
-        con.execute("INSERT INTO predictions SELECT ?, * FROM batch_of_predictions", [round])
+        con.execute("INSERT INTO predictions SELECT ?, item_id, list FROM given_lists", [round])
 
 
 def of_round(con: Connection, round: int, ids: Sequence[int]) -> dict[int, FloatVector]:
     """Return the probabilities of a round's model for those of ``ids`` it has scored."""
-    table = con.sql(
+    return _by_item(
+        con,
         "SELECT item_id, probabilities FROM predictions WHERE round = ? "
-        "AND item_id IN (SELECT unnest(?::BIGINT[])) ORDER BY item_id",
-        params=[round, list(ids)],
-    ).to_arrow_table()
-    return _by_item(table)
+        "AND item_id IN (SELECT unnest(?::BIGINT[]))",
+        [round, list(ids)],
+    )
 
 
 def before_round(con: Connection, round: int, ids: Sequence[int]) -> dict[int, FloatVector]:
     """Return what the last model before a round said about those of ``ids`` it has scored."""
-    table = con.sql(
+    return _by_item(
+        con,
         "SELECT item_id, probabilities FROM predictions WHERE round < ? "
         "AND item_id IN (SELECT unnest(?::BIGINT[])) "
-        "QUALIFY row_number() OVER (PARTITION BY item_id ORDER BY round DESC) = 1 ORDER BY item_id",
-        params=[round, list(ids)],
-    ).to_arrow_table()
-    return _by_item(table)
+        "QUALIFY row_number() OVER (PARTITION BY item_id ORDER BY round DESC) = 1",
+        [round, list(ids)],
+    )
 
 
 def newest_round(con: Connection) -> int | None:
@@ -103,34 +75,69 @@ def replace_posteriors(
     p_wrong: Sequence[float | None],
 ) -> None:
     """Store the label model of a round, replacing it if it was there."""
-    import pyarrow as pa
-
-    table = pa.table(
-        {
-            "item_id": pa.array(list(ids), pa.int64()),
-            "probabilities": _list_column(probabilities),
-            "p_wrong": pa.array(list(p_wrong), pa.float64()),
-        }
-    )
-    with arrow_view(con, "batch_of_posteriors", table):
+    risks = np.array([np.nan if risk is None else risk for risk in p_wrong], dtype=np.float64)
+    with (
+        _as_lists(con, ids, probabilities),
+        registered(con, "given_risks", {"item_id": np.asarray(ids, dtype=np.int64), "risk": risks}),
+    ):
         con.execute("DELETE FROM posteriors WHERE round = ?", [round])
-        con.execute("INSERT INTO posteriors SELECT ?, * FROM batch_of_posteriors", [round])
+        con.execute(
+            "INSERT INTO posteriors "
+            "SELECT ?, item_id, list, CASE WHEN isnan(risk) THEN NULL ELSE risk END "
+            "FROM given_lists JOIN given_risks USING (item_id)",
+            [round],
+        )
 
 
 def posteriors_in_question(con: Connection) -> dict[int, FloatVector]:
     """Return the newest posterior of every item that the LLM has labelled and nobody looked at."""
-    table = con.sql(
+    return _by_item(
+        con,
         "SELECT item_id, probabilities FROM posteriors "
         "WHERE round = (SELECT max(round) FROM posteriors) "
         "AND item_id IN (SELECT item_id FROM latest_replies "
         "WHERE purpose = 'annotate' AND label IS NOT NULL) "
-        "AND item_id NOT IN (SELECT item_id FROM decisions) ORDER BY item_id"
-    ).to_arrow_table()
-    return _by_item(table)
+        "AND item_id NOT IN (SELECT item_id FROM decisions)",
+        [],
+    )
 
 
-def _by_item(table: pa.Table) -> dict[int, FloatVector]:
-    if table.num_rows == 0:
+@contextmanager
+def _as_lists(con: Connection, ids: Sequence[int], matrix: FloatArray) -> Iterator[None]:
+    """Let SQL read ``matrix`` (n, C) as ``given_lists``: an item_id and a list of C numbers a row."""
+    rows, width = np.shape(matrix)
+    flat = {
+        "item_id": np.repeat(np.asarray(ids, dtype=np.int64), width),
+        "place": np.tile(np.arange(width), rows),
+        "value": np.ascontiguousarray(matrix, dtype=np.float32).reshape(-1),
+    }
+    with registered(con, "given_numbers", flat):
+        con.execute(
+            "CREATE OR REPLACE TEMP VIEW given_lists AS "
+            "SELECT item_id, list(value ORDER BY place) AS list FROM given_numbers "
+            "GROUP BY item_id ORDER BY item_id"
+        )
+        try:
+            yield
+        finally:
+            con.execute("DROP VIEW given_lists")
+
+
+def _by_item(con: Connection, query: str, parameters: list[object]) -> dict[int, FloatVector]:
+    """Return the lists of ``query`` (item_id, probabilities) by item, in the order of ids.
+
+    Shorter ones are filled with zeros: options differ between items.
+    """
+    found = con.execute(
+        "SELECT item_id, len(probabilities) AS width, unnest(probabilities) AS value "
+        f"FROM ({query}) ORDER BY item_id",
+        parameters,
+    ).fetchnumpy()
+    values = np.asarray(found["value"], dtype=np.float32)
+    if not len(values):
         return {}
-    matrix = _matrix(table["probabilities"], table.num_rows)
-    return dict(zip(table["item_id"].to_pylist(), matrix, strict=True))
+    ids, starts = np.unique(found["item_id"], return_index=True)
+    widths = found["width"][starts]
+    matrix = np.zeros((len(ids), int(widths.max())), dtype=np.float32)
+    matrix[np.arange(matrix.shape[1]) < widths[:, None]] = values
+    return dict(zip(ids.tolist(), matrix, strict=True))

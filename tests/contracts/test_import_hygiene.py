@@ -83,3 +83,21 @@ def test_a_project_is_made_without_pandas(tmp_path: Path) -> None:
     )
     assert "pyarrow" in loaded
     assert "pandas" not in loaded
+
+
+def test_labelling_needs_no_arrow(tmp_path: Path) -> None:
+    loaded = modules_after(
+        "import numpy\n"
+        "from pathlib import Path\n"
+        "from imfl_engine.store import predictions\n"
+        "from imfl_engine.store.database import Database\n"
+        "from imfl_tui.preloading import preload\n"
+        "preload()\n"
+        f"database = Database.create(Path({str(tmp_path / 'p.db')!r}))\n"
+        "said = numpy.array([[0.25, 0.75], [0.5, 0.5]], dtype=numpy.float32)\n"
+        "database.write_now(lambda con: predictions.replace(con, 1, [7, 3], said))\n"
+        "found = database.read_now(lambda con: predictions.before_round(con, 2, [3, 7]))\n"
+        "database.close()\n"
+        "assert found[7].tolist() == [0.25, 0.75], found\n"
+    )
+    assert "pyarrow" not in loaded
