@@ -7,6 +7,7 @@ from imfl_engine.label_model.halves import Half, halves
 from imfl_engine.label_model.head import CrossFit, Head, fit_head
 from imfl_engine.label_model.posterior import fit
 from imfl_engine.label_model.training_set import TrainingSet, subset, training_set
+from imfl_engine.label_model.worth import llm_weight
 
 __all__ = [
     "ControlAnswer",
@@ -21,6 +22,7 @@ __all__ = [
     "fit",
     "fit_head",
     "halves",
+    "llm_weight",
     "subset",
     "training_set",
     "wilson",

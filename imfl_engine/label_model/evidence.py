@@ -110,7 +110,8 @@ class LabelModel:
     C) what the cross-fitted head says alone; ``p_wrong`` (n,) the risk of each LLM label, nan
     without one; ``confusion`` (C, C) is P(LLM says column | truth row), None for multiple choice or
     without pairs; ``llm_accuracy`` the modelled share of right LLM labels; ``expected_errors`` the
-    expected number of wrong ones among those no person has looked at.
+    expected number of wrong ones among those no person has looked at; ``llm_information`` the share of
+    the doubt about those that the labels resolve, nan where there are none.
     """
 
     ids: Ids
@@ -120,3 +121,4 @@ class LabelModel:
     confusion: Floats | None
     llm_accuracy: float
     expected_errors: float
+    llm_information: float = float("nan")

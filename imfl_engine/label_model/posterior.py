@@ -43,6 +43,7 @@ class _Chain:
     hidden: NDArray[np.bool_]
     posterior: Floats
     logits: Floats
+    unaided: Floats | None = None  # the posterior without what the LLM said
     heads: CrossFit | None = None
     confusion: Floats | None = None
 
@@ -172,6 +173,9 @@ def _update_posteriors(problem: _Problem, whole: _Chain, parts: list[_Chain]) ->
         pooled = softmax(_mask(features[id(chain)] @ exponents, problem.allowed))
         open_rows = chain.truth < 0
         chain.posterior[open_rows] = pooled[open_rows]
+    own = 1 if problem.rows.model_probabilities is None else 2
+    without = features[id(whole)][:, :, :own] @ exponents[:own]
+    whole.unaided = softmax(_mask(without, problem.allowed))
 
 
 def _start_exponents(rows: Evidence) -> Floats:
@@ -243,4 +247,21 @@ def _finish(problem: _Problem, chain: _Chain, back: NDArray[np.intp]) -> LabelMo
         confusion=chain.confusion,
         llm_accuracy=float(1.0 - p_wrong[said].mean()) if said.any() else float("nan"),
         expected_errors=float(p_wrong[said & (chain.truth < 0)].sum()),
+        llm_information=_information(chain, said & (chain.truth < 0)),
     )
+
+
+def _information(chain: _Chain, rows: NDArray[np.bool_]) -> float:
+    """Return how much of the doubt about ``rows`` the LLM's labels resolve, 0 to 1.
+
+    ``I(y; l | x) / H(y | x)`` (Cover and Thomas 2006, chapter 2): on average over the labels, the
+    divergence of the posterior from what is believed without them is the information in them, and
+    the posterior's entropy the doubt that is left.
+    """
+    if chain.unaided is None or not rows.any():
+        return float("nan")
+    after = np.maximum(chain.posterior[rows], _FLOOR)
+    before = np.maximum(chain.unaided[rows], _FLOOR)
+    told = float((after * np.log(after / before)).sum())
+    left = float(-(after * np.log(after)).sum())
+    return float(np.clip(told / max(told + left, _FLOOR), 0.0, 1.0))

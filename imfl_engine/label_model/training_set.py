@@ -35,9 +35,19 @@ class TrainingSet:
 
 
 def training_set(
-    loss: LossName, evidence: Evidence, model: LabelModel | None, classes: int, seed: int
+    loss: LossName,
+    evidence: Evidence,
+    model: LabelModel | None,
+    classes: int,
+    seed: int,
+    *,
+    llm_weight: float = 1.0,
 ) -> TrainingSet:
-    """Build the training set of ``loss`` from all labels; *label-model* fits ``model`` if None."""
+    """Build the training set of ``loss`` from all labels; *label-model* fits ``model`` if None.
+
+    ``llm_weight`` is what an LLM label counts beside a human one under *label-model*; 0 leaves all of
+    them out.
+    """
     order = np.argsort(evidence.ids, kind="stable")
     rows = evidence.take(order)
     human = (rows.human >= 0) | rows.confirmed_mask
@@ -54,6 +64,7 @@ def training_set(
         where = np.array([position[int(item)] for item in rows.ids[llm]], dtype=np.int64)
         if len(where):
             targets[llm] = model.posterior[where]
+        weights[llm] = llm_weight
     elif loss == "two-mean":
         if human.any() and llm.any():
             weights[human] = 1.0 / human.sum()

@@ -25,6 +25,7 @@ from imfl_engine.loop.second_opinion import (
     remove_halves,
     second_opinion,
 )
+from imfl_engine.settings import Settings
 from imfl_engine.store import predictions, rounds, selections
 from imfl_engine.store.database import Connection
 from imfl_engine.types import StepKind
@@ -32,6 +33,11 @@ from imfl_engine.types import StepKind
 NOT_BELIEVED = (
     "The second opinion is not heard: it trusts the LLM more than your own labels allow.",
     "That happens where the LLM makes the same mistake on similar items.",
+)
+
+SAYS_NOTHING = (
+    "The LLM's labels say nothing that yours do not: the model is trained on yours alone.",
+    "A better LLM, clearer guidelines or more examples may help. Its labels stay in the export.",
 )
 
 
@@ -45,22 +51,24 @@ async def train(context: LoopContext, round: int, *, last: bool) -> AsyncGenerat
     gathered = await gather(context)
     await asyncio.to_thread(remove_halves, context.files)
     fitted: LabelModel | None = None
-    if is_wanted(settings, gathered, last=last):
+    if (gathered.evidence.llm >= 0).any():
+        fitted = await _fit(context, gathered)
+    weight = _llm_weight(settings, fitted)
+    if weight == 0:
+        yield Notice("info", *SAYS_NOTHING)
+    elif is_wanted(settings, gathered, last=last):
         async with aclosing(second_opinion(context, gathered, round)) as opinions:
             async for opinion in opinions:
                 if not isinstance(opinion, HeldOut):
                     yield opinion
                     continue
                 informed = gathered.with_opinion(opinion.probabilities)
-                fitted = await _fit(context, informed)
-                if is_believable(informed.evidence, fitted):
-                    gathered = informed
+                heard = await _fit(context, informed)
+                if is_believable(informed.evidence, heard):
+                    gathered, fitted = informed, heard
                 else:
-                    fitted = None
                     yield Notice("info", *NOT_BELIEVED)
     evidence, classes = gathered.evidence, gathered.classes
-    if fitted is None and (evidence.llm >= 0).any():
-        fitted = await _fit(context, gathered)
     training_set = await asyncio.to_thread(
         label_model.training_set,
         settings.training.loss,
@@ -68,6 +76,7 @@ async def train(context: LoopContext, round: int, *, last: bool) -> AsyncGenerat
         fitted,
         len(classes),
         settings.seed,
+        llm_weight=weight,
     )
     training_set = await without_measured_items(context, training_set)
     previous: Path | None = None
@@ -83,6 +92,7 @@ async def train(context: LoopContext, round: int, *, last: bool) -> AsyncGenerat
         "examples": len(training_set.ids),
         "human": int((evidence.human >= 0).sum()),
         "llm": int(((evidence.llm >= 0) & (evidence.human < 0)).sum()),
+        "llm_weight": weight,
     }
     training = fine_tune(
         context,
@@ -104,6 +114,14 @@ async def train(context: LoopContext, round: int, *, last: bool) -> AsyncGenerat
             yield event
     assert ready is not None, "a training that ends without an error ends with its model"
     await _complete(context, round, details, gathered, fitted)
+
+
+def _llm_weight(settings: Settings, fitted: LabelModel | None) -> float:
+    """Return what an LLM label counts in this training; see `label_model.worth`."""
+    training = settings.training
+    if fitted is None or training.target == "probe" or training.loss != "label-model":
+        return 1.0
+    return label_model.llm_weight(fitted.llm_information)
 
 
 async def _fit(context: LoopContext, gathered: Gathered) -> LabelModel:
