@@ -173,9 +173,14 @@ def _update_posteriors(problem: _Problem, whole: _Chain, parts: list[_Chain]) ->
         pooled = softmax(_mask(features[id(chain)] @ exponents, problem.allowed))
         open_rows = chain.truth < 0
         chain.posterior[open_rows] = pooled[open_rows]
-    own = 1 if problem.rows.model_probabilities is None else 2
+    own = _own_sources(problem.rows)
     without = features[id(whole)][:, :, :own] @ exponents[:own]
     whole.unaided = softmax(_mask(without, problem.allowed))
+
+
+def _own_sources(rows: Evidence) -> int:
+    """Return how many of the sources, the first ones, do not come from the LLM."""
+    return 1 if rows.model_probabilities is None else 2
 
 
 def _start_exponents(rows: Evidence) -> Floats:
@@ -191,7 +196,7 @@ def _signed(rows: Evidence) -> NDArray[np.bool_]:
     """Mark the sources whose exponent may be negative: the constant for the LLM's label."""
     signed = np.zeros(len(_start_exponents(rows)), bool)
     if (rows.llm >= 0).any():
-        signed[2 if rows.model_probabilities is None else 3] = True
+        signed[_own_sources(rows) + 1] = True
     return signed
 
 

@@ -55,9 +55,8 @@ async def demonstrations_for(
 ) -> list[tuple[Demonstration, ...]]:
     """Retrieve each item's demonstrations; the items must have vectors."""
     human = await context.database.read(labels.human_labels)
-    for item_id in await context.lacking_vectors(
-        list(human)
-    ):  # labelled by the person since the step embedded
+    # What the person has labelled since the step embedded has no vector yet.
+    for item_id in await context.lacking_vectors(list(human)):
         del human[item_id]
     retrieval = context.settings.retrieval
     shots = context.annotator.shots

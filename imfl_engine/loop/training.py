@@ -157,7 +157,7 @@ async def _complete(
                 round,
                 [int(item_id) for item_id in fitted.ids],
                 fitted.posterior.astype(np.float32),
-                [None if np.isnan(risk) else float(risk) for risk in fitted.p_wrong],
+                fitted.p_wrong,
             )
         rounds.complete(con, round, StepKind.TRAIN, float(details.get("seconds", 0.0)), details)
 

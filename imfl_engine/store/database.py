@@ -173,10 +173,11 @@ class Database:
         started = time.monotonic()
         try:
             with mapped_errors(self.path):
-                return work(cursor)
+                result = work(cursor)
+                if time.monotonic() - started > LONG_READ:
+                    cursor.execute(MEMORY_LIMIT)
+                return result
         finally:
-            if time.monotonic() - started > LONG_READ:
-                cursor.execute(MEMORY_LIMIT)
             cursor.close()
 
     def _write_loop(self) -> None:
@@ -249,19 +250,29 @@ def mapped_errors(path: Path) -> Iterator[None]:
     except (duckdb.IOException, duckdb.FatalException, duckdb.OutOfMemoryException) as error:
         text = str(error)
         if "No space left" in text:
-            raise StorageError(
-                f"The disk that holds {path} is full.",
-                "Free some space and start again; everything saved so far is safe.",
-            ) from error
-        raise StorageError(
-            f"{path} cannot be read or written: {first_line(text)}",
-            "Check the disk and its permissions, then start again.",
-        ) from error
+            raise disk_full(path) from error
+        raise disk_refuses(path, first_line(text)) from error
     except duckdb.Error as error:
         raise ProjectError(
             f"{path} could not answer: {first_line(str(error))}",
             "Nothing was changed; the log file has the details.",
         ) from error
+
+
+def disk_full(path: Path) -> StorageError:
+    """Return the error of a disk without room."""
+    return StorageError(
+        f"The disk that holds {path} is full.",
+        "Free some space and start again; everything saved so far is safe.",
+    )
+
+
+def disk_refuses(path: Path, reason: str) -> StorageError:
+    """Return the error of a disk that will not be read or written."""
+    return StorageError(
+        f"{path} cannot be read or written: {reason}",
+        "Check the disk and its permissions, then start again.",
+    )
 
 
 @contextmanager

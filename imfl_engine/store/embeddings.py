@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from imfl_engine.errors import StorageError
+from imfl_engine.store.database import disk_full, disk_refuses
 
 FloatArray = np.ndarray[tuple[int, int], np.dtype[np.float32]]
 Keys = NDArray[np.uint64]
@@ -159,11 +159,5 @@ def _storage(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno == errno.ENOSPC:
-            raise StorageError(
-                f"The disk that holds {folder} is full.",
-                "Free some space and start again; everything saved so far is safe.",
-            ) from error
-        raise StorageError(
-            f"{folder} cannot be read or written: {error.strerror or error}",
-            "Check the disk and its permissions, then start again.",
-        ) from error
+            raise disk_full(folder) from error
+        raise disk_refuses(folder, error.strerror or str(error)) from error

@@ -6,26 +6,33 @@ MB of library from its first screen on.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 
 import numpy as np
+from numpy.typing import NDArray
 
 from imfl_engine.store.database import Connection, registered
 
 FloatVector = np.ndarray[tuple[int], np.dtype[np.float32]]
 FloatArray = np.ndarray[tuple[int, int], np.dtype[np.float32]]
 
+_LISTS = "(SELECT item_id, list(value ORDER BY place) AS list FROM given_numbers GROUP BY item_id)"
+"""What `_given` holds as an item_id and a list of numbers a row."""
+
 
 def replace(con: Connection, round: int, ids: Sequence[int], probabilities: FloatArray) -> None:
     """Store class probabilities, shape (n, C), of a round's model; earlier ones of these ids go."""
-    with _as_lists(con, ids, probabilities):
+    with _given(con, ids, probabilities):
         con.execute(
             "DELETE FROM predictions WHERE round = ? "
-            "AND item_id IN (SELECT item_id FROM given_lists)",
+            "AND item_id IN (SELECT item_id FROM given_numbers)",
             [round],
         )
-        con.execute("INSERT INTO predictions SELECT ?, item_id, list FROM given_lists", [round])
+        con.execute(
+            f"INSERT INTO predictions SELECT ?, item_id, list FROM {_LISTS} ORDER BY item_id",
+            [round],
+        )
 
 
 def of_round(con: Connection, round: int, ids: Sequence[int]) -> dict[int, FloatVector]:
@@ -72,19 +79,16 @@ def replace_posteriors(
     round: int,
     ids: Sequence[int],
     probabilities: FloatArray,
-    p_wrong: Sequence[float | None],
+    p_wrong: NDArray[np.float64],
 ) -> None:
-    """Store the label model of a round, replacing it if it was there."""
-    risks = np.array([np.nan if risk is None else risk for risk in p_wrong], dtype=np.float64)
-    with (
-        _as_lists(con, ids, probabilities),
-        registered(con, "given_risks", {"item_id": np.asarray(ids, dtype=np.int64), "risk": risks}),
-    ):
+    """Store the label model of a round, replacing it if it was there; ``p_wrong`` nan: no risk."""
+    risks = {"item_id": np.asarray(ids, dtype=np.int64), "risk": p_wrong}
+    with _given(con, ids, probabilities), registered(con, "given_risks", risks):
         con.execute("DELETE FROM posteriors WHERE round = ?", [round])
         con.execute(
             "INSERT INTO posteriors "
             "SELECT ?, item_id, list, CASE WHEN isnan(risk) THEN NULL ELSE risk END "
-            "FROM given_lists JOIN given_risks USING (item_id)",
+            f"FROM {_LISTS} JOIN given_risks USING (item_id) ORDER BY item_id",
             [round],
         )
 
@@ -102,25 +106,15 @@ def posteriors_in_question(con: Connection) -> dict[int, FloatVector]:
     )
 
 
-@contextmanager
-def _as_lists(con: Connection, ids: Sequence[int], matrix: FloatArray) -> Iterator[None]:
-    """Let SQL read ``matrix`` (n, C) as ``given_lists``: an item_id and a list of C numbers a row."""
+def _given(con: Connection, ids: Sequence[int], matrix: FloatArray) -> AbstractContextManager[None]:
+    """Let SQL read ``matrix`` (n, C) as ``given_numbers``, one number a row; see `_LISTS`."""
     rows, width = np.shape(matrix)
     flat = {
         "item_id": np.repeat(np.asarray(ids, dtype=np.int64), width),
         "place": np.tile(np.arange(width), rows),
         "value": np.ascontiguousarray(matrix, dtype=np.float32).reshape(-1),
     }
-    with registered(con, "given_numbers", flat):
-        con.execute(
-            "CREATE OR REPLACE TEMP VIEW given_lists AS "
-            "SELECT item_id, list(value ORDER BY place) AS list FROM given_numbers "
-            "GROUP BY item_id ORDER BY item_id"
-        )
-        try:
-            yield
-        finally:
-            con.execute("DROP VIEW given_lists")
+    return registered(con, "given_numbers", flat)
 
 
 def _by_item(con: Connection, query: str, parameters: list[object]) -> dict[int, FloatVector]:
