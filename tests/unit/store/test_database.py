@@ -1,12 +1,16 @@
 """The project file: opening, locking, committing."""
 
+import asyncio
 import subprocess
 import sys
 import textwrap
+import threading
+from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pytest
 
 from imfl_engine.errors import (
@@ -18,7 +22,7 @@ from imfl_engine.errors import (
     StorageError,
     UsageError,
 )
-from imfl_engine.store.database import Connection, Database
+from imfl_engine.store.database import Connection, Database, registered
 
 
 def note(text: str):
@@ -118,6 +122,43 @@ async def test_reads_see_committed_writes_while_others_wait(tmp_path: Path) -> N
     await database.write(note("one"))
     assert await database.read(notes) == ['"one"']
     assert await database.stream(notes) == ['"one"']
+    database.close()
+
+
+async def test_a_short_read_does_not_wait_for_a_long_one(tmp_path: Path) -> None:
+    database = Database.create(tmp_path / "p.db")
+    await database.write(note("one"))
+    may_end = threading.Event()
+
+    def long(con: Connection) -> list[str]:
+        may_end.wait(10)
+        return notes(con)
+
+    first = asyncio.ensure_future(database.read(long))
+    await asyncio.sleep(0)
+    assert await asyncio.wait_for(database.read(notes), 5) == ['"one"']
+    assert not first.done()
+    may_end.set()
+    assert await first == ['"one"']
+    database.close()
+
+
+async def test_reads_at_the_same_time_keep_their_tables_apart(tmp_path: Path) -> None:
+    database = Database.create(tmp_path / "p.db")
+    both = threading.Barrier(2, timeout=10)
+
+    def total(of: list[int]) -> Callable[[Connection], int]:
+        def work(con: Connection) -> int:
+            with registered(con, "given", {"n": np.array(of)}):
+                both.wait()
+                [(found,)] = con.execute("SELECT sum(n) FROM given").fetchall()
+                both.wait()
+            return int(found)
+
+        return work
+
+    found = await asyncio.gather(database.read(total([1, 2])), database.read(total([10, 20])))
+    assert found == [3, 30]
     database.close()
 
 
