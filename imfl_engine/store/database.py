@@ -1,8 +1,9 @@
 """The DuckDB file behind a project: opening, the lock, one writer thread and two reader threads.
 
 DuckDB lets one process hold a file and one thread use a connection, so every write goes through
-one thread and every read has a cursor of its own. Writes that wait together are committed together: at hundreds of replies a second the
-cost of a commit (about 1 ms) is shared, and a single label still commits at once.
+one thread and every read has a cursor of its own. Writes that wait together are committed together:
+at hundreds of replies a second the cost of a commit (about 1 ms) is shared, and a single label still
+commits at once.
 """
 
 from __future__ import annotations
