@@ -164,6 +164,7 @@ def _curve(facts: _Facts) -> tuple[CurvePoint, ...]:
                 training.seconds if training else 0.0,
                 cost,
                 minutes,
+                float(details.get("llm_weight", 1.0)),
             )
         )
     return tuple(points)

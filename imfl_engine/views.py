@@ -44,7 +44,8 @@ class CurvePoint:
     """The model after a round, measured on the test set or, without one, on the control slice.
 
     ``human``, ``llm``, ``cost_usd`` and ``minutes`` (of the person) count from the beginning;
-    ``seconds`` are those of this round's training.
+    ``seconds`` are those of this round's training. ``llm_weight`` is what an LLM label counted in it
+    beside a human one, 0 when they were left out.
     """
 
     round: int
@@ -56,6 +57,7 @@ class CurvePoint:
     seconds: float
     cost_usd: float
     minutes: float = 0.0
+    llm_weight: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

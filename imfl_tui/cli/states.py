@@ -52,6 +52,7 @@ def status_lines(status: Status) -> list[str]:
         lines.append(
             f"round {point.round:<4} {point.scope} accuracy {interval(point.accuracy)}, "
             f"macro-F1 {point.macro_f1:.3f}, {point.human} human + {point.llm} LLM labels"
+            + (" (those left out of the training)" if point.llm and not point.llm_weight else "")
         )
     trust = status.trust
     if trust.accuracy is not None:

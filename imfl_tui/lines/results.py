@@ -70,6 +70,22 @@ def class_lines(evaluation: Evaluation, width: int) -> list[Line]:
     return lines
 
 
+LEFT_OUT = "(…) was not trained on: those labels say nothing that yours do not."
+
+
+def llm_labels(point: CurvePoint) -> Span:
+    """How many LLM labels there were, in brackets when the model was not trained on them."""
+    left_out = bool(point.llm) and point.llm_weight == 0
+    return Span(f"({thousands(point.llm)})", "dim") if left_out else Span(thousands(point.llm))
+
+
+def left_out_lines(points: Sequence[CurvePoint], width: int) -> list[Line]:
+    """What brackets mean, where there are any."""
+    if not any(point.llm and point.llm_weight == 0 for point in points):
+        return []
+    return [line((row, "dim")) for row in wrap(LEFT_OUT, max(width, 10))]
+
+
 Cell = Callable[[CurvePoint, CurvePoint | None], Span]
 """A figure of a round, given the round before it."""
 
@@ -84,7 +100,7 @@ def cost_columns(points: Sequence[CurvePoint], width: int) -> list[tuple[str, in
     always: list[tuple[str, int, Cell]] = [
         ("rd" if narrow else "round", 3 if narrow else 5, lambda p, b: Span(f"{p.round}")),
         ("you", 6, lambda p, b: Span(thousands(p.human))),
-        ("LLM", 7, lambda p, b: Span(thousands(p.llm))),
+        ("LLM", 8, lambda p, b: llm_labels(p)),
         ("right", 8, lambda p, b: Span(fraction(p.accuracy.value, 3), "strong")),
         ("gain", 7, _gain),
     ]
@@ -149,9 +165,10 @@ def cost_lines(points: Sequence[CurvePoint], width: int) -> list[Line]:
         before = point
     seconds = sum(point.seconds for point in points)
     spent = points[-1].cost_usd
-    total = f"trained in {duration(seconds)}"
+    totals = [f"trained in {duration(seconds)}"]
     if spent:
         labels = points[-1].human + points[-1].llm
-        total += f" · {money(spent)} in all, {money(spent / max(labels, 1))} a label"
-    lines.append(line((total, "dim")))
-    return lines
+        totals.append(f"{money(spent)} in all, {money(spent / max(labels, 1))} a label")
+    whole = " · ".join(totals)
+    lines.extend(line((row, "dim")) for row in ([whole] if cells(whole) <= width else totals))
+    return [*lines, *left_out_lines(points, width)]

@@ -8,6 +8,7 @@ from imfl_engine.events import Progress
 from imfl_engine.types import StepKind
 from imfl_engine.views import CurvePoint, Status
 from imfl_tui.jobs import Jobs, TrainingRun
+from imfl_tui.lines.results import left_out_lines, llm_labels
 from imfl_tui.spans import Line, Span, line
 from imfl_tui.text import bytes_size, duration, fraction, one_line, pad, plural, thousands
 from imfl_tui.widgets.bars import bar
@@ -33,20 +34,22 @@ def waiting_words(status: Status, jobs: Jobs) -> str:
     return "Training begins by itself when this round's labels are there."
 
 
-def past_lines(curve: Sequence[CurvePoint]) -> list[Line]:
+def past_lines(curve: Sequence[CurvePoint], width: int) -> list[Line]:
     """The trainings so far: how many labels each had, how long it took, how good the model is."""
     if not curve:
         return []
     rows: list[Line] = [line(("round     you     LLM         took   accuracy", "dim"))]
     for point in curve:
+        llm = llm_labels(point)
         rows.append(
             line(
-                f"{point.round:>5}{thousands(point.human):>8}{thousands(point.llm):>8}",
+                f"{point.round:>5}{thousands(point.human):>8}",
+                llm._replace(text=f"{llm.text:>8}"),
                 (f"{duration(point.seconds):>13}", "dim"),
                 (f"{fraction(point.accuracy.value, 3):>11}", "strong"),
             )
         )
-    return rows
+    return [*rows, *left_out_lines(curve, width)]
 
 
 def figure_lines(run: TrainingRun, width: int) -> list[Line]:

@@ -68,7 +68,7 @@ class TrainScreen(ImflScreen):
         width = max(panel.size.width or self.size.width - 4, 30)
         waiting = waiting_words(status, self.imfl.jobs)
         panel.show(figure_lines(run, width) if run else [line((waiting, "dim"))])
-        self.query_one(LossPlot).show(run, before=past_lines(status.curve))
+        self.query_one(LossPlot).show(run, before=past_lines(status.curve, width))
         self.refresh_bindings()
 
     async def action_begin(self) -> None:

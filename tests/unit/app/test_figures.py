@@ -21,7 +21,8 @@ from imfl_tui.jobs import TrainingRun
 from imfl_tui.keymap import LabelKey
 from imfl_tui.lines.annotate import finished_words
 from imfl_tui.lines.label import undone
-from imfl_tui.lines.results import cost_lines
+from imfl_tui.lines.results import LEFT_OUT, cost_lines
+from imfl_tui.lines.train import past_lines
 from imfl_tui.spans import Span, fit, plain, remapped, spread, width_of
 from imfl_tui.widgets.bars import bar, mixed_bar
 from imfl_tui.widgets.budget import budget_lines
@@ -230,6 +231,19 @@ def test_what_a_round_gained_is_divided_by_the_minutes_and_dollars_it_cost(width
 def test_columns_of_minutes_and_dollars_are_left_out_where_none_were_spent():
     free = [CurvePoint(n, Interval(0.7, 0.6, 0.8, 9), 0.7, "test", 6, 1, 6, 0.0) for n in (1, 2)]
     assert plain(cost_lines(free, 120)[0]).split() == ["round", "you", "LLM", "right", "gain"]
+
+
+@pytest.mark.parametrize("width", [36, 60, 98])
+def test_llm_labels_that_no_model_was_trained_on_are_in_brackets_and_it_is_said_why(width: int):
+    learned = CurvePoint(1, Interval(0.7, 0.6, 0.8, 900), 0.7, "test", 60, 100, 60, 1.0)
+    left_out = replace(learned, round=2, llm=1200, llm_weight=0.0)
+    for rows in (cost_lines([learned, left_out], width), past_lines([learned, left_out], width)):
+        lines = [plain(spans) for spans in rows]
+        assert "(100)" not in lines[1]
+        assert "(1,200)" in lines[2]
+        assert lines[1].index("100") + 3 == lines[2].index("(1,200)") + 7
+        assert LEFT_OUT in " ".join(text.strip() for text in lines)
+    assert "(…)" not in "".join(plain(row) for row in cost_lines([learned], width))
 
 
 def test_a_finished_run_says_how_much_of_its_share_the_llm_labelled():
