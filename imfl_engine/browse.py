@@ -10,8 +10,9 @@ from imfl_engine.errors import UsageError
 from imfl_engine.loop.context import LoopContext
 from imfl_engine.store import items, labels, predictions, replies, reports, rounds, selections
 from imfl_engine.store.database import Connection
-from imfl_engine.types import Action, Interval, Item, Purpose, Reply, StepKind
+from imfl_engine.types import Interval, Item, Purpose, Reply, StepKind
 from imfl_engine.views import (
+    REVIEW_AHEAD,
     CalibrationBin,
     ClassScore,
     Evaluation,
@@ -21,9 +22,6 @@ from imfl_engine.views import (
     ReviewPage,
     SimilarItem,
 )
-
-REVIEW_AHEAD = 20
-"""The review queue says how many errors its next so many labels should hold."""
 
 
 async def read_queue(context: LoopContext, limit: int) -> list[QueueItem]:
@@ -86,7 +84,7 @@ async def read_review(
         offset=offset,
         total=totals.labels,
         unreviewed=totals.unreviewed,
-        expected_errors=totals.expected_errors,
+        expected_errors=totals.expected_in_queue,
         reviewed=totals.reviewed,
         found_wrong=totals.found_wrong,
         expected_in_next=totals.expected_in_next,
@@ -101,15 +99,23 @@ async def read_detail(context: LoopContext, item_id: int) -> ItemDetail:
             items.by_ids(con, [item_id]),
             labels.history(con, limit=50, item_id=item_id),
             labels.decided(con, item_id),
+            labels.current(con, item_id),
             replies.of_item(con, item_id),
             reports.risk_of(con, item_id),
             selections.of_item(con, item_id),
             predictions.newest_of_item(con, item_id),
         )
 
-    found, history, decided, answers, risk, selected, probabilities = await context.database.read(
-        read
-    )
+    (
+        found,
+        history,
+        decided,
+        (label, source),
+        answers,
+        risk,
+        selected,
+        probabilities,
+    ) = await context.database.read(read)
     if not found:
         raise UsageError(f"There is no item {item_id}.", "See `imfl-tui next` for items.")
     item: Item = found[0]
@@ -118,20 +124,9 @@ async def read_detail(context: LoopContext, item_id: int) -> ItemDetail:
     measured = [one for one in answers if one.purpose is not Purpose.CONTROL]
     reply: Reply | None = next(iter([*labelled, *measured]), None)
     model = _model_opinion(probabilities, items.labels_of(item, context.labels))
-    human = decided.label if decided.action == Action.LABEL else None
-    annotated = reply is not None and reply.purpose is Purpose.ANNOTATE and reply.label is not None
-    source = (
-        "human"
-        if human is not None
-        else "llm_reviewed"
-        if decided.action in (Action.ACCEPT, Action.ACCEPT_BULK)
-        else "llm"
-        if annotated and decided.action not in (Action.REJECT, Action.SKIP)
-        else None
-    )
     return ItemDetail(
         item=item,
-        label=human if human is not None else reply.label if reply and source else None,
+        label=label,
         source=source,
         history=tuple(history),
         model=model,

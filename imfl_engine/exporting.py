@@ -74,7 +74,7 @@ async def card_facts(loop: Loop, status: Status) -> CardFacts:
     counts = {count.label: count for count in status.label_counts}
     names = [*settings.task.label_names] or sorted(counts)
     descriptions = {label.name: label.description for label in settings.task.labels}
-    reviewed = await context.database.read(reports.reviewed_count)
+    kept = status.trust.kept
     last = status.curve[-1] if status.curve else None
     return CardFacts(
         name=status.path.stem,
@@ -90,8 +90,8 @@ async def card_facts(loop: Loop, status: Status) -> CardFacts:
         ],
         guidelines=settings.task.guidelines,
         human=sum(count.human for count in status.label_counts),
-        llm=sum(count.llm for count in status.label_counts) - reviewed,
-        llm_reviewed=reviewed,
+        llm=sum(count.llm for count in status.label_counts) - kept,
+        llm_reviewed=kept,
         llm_name=settings.annotator.spec,
         llm_accuracy=status.trust.accuracy,
         expected_errors=status.trust.expected_errors,

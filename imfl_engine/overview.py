@@ -182,6 +182,7 @@ def _trust(facts: _Facts) -> LlmTrust:
         expected_errors=facts.review.expected_errors,
         labels=facts.review.labels,
         reviewed=facts.review.reviewed,
+        kept=facts.review.kept,
         found_wrong=facts.review.found_wrong,
         worst_pair=worst,
     )

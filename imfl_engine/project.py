@@ -233,13 +233,15 @@ class Project:
 
     async def search(self, wanted: ItemFilter, after: int = 0, limit: int = 100) -> list[ItemRow]:
         """Return the matching pool items whose ids follow ``after``."""
+        names = self._settings.task.label_names
         return await self._database.read(
-            lambda con: search.page(con, wanted, after=after, limit=limit)
+            lambda con: search.page(con, wanted, labels=names, after=after, limit=limit)
         )
 
     async def count(self, wanted: ItemFilter) -> int:
         """Return how many pool items match."""
-        return await self._database.read(lambda con: search.count(con, wanted))
+        names = self._settings.task.label_names
+        return await self._database.read(lambda con: search.count(con, wanted, labels=names))
 
     async def evaluation(self, round: int | None = None) -> Evaluation | None:
         """Return how good the model of a round (the newest measured one) is."""

@@ -73,14 +73,16 @@ class LabelCount:
 class LlmTrust:
     """What is known about the LLM's labels.
 
-    ``accuracy`` comes from the random control slice only. ``expected_errors`` is the sum of the
-    risks of the labels not yet reviewed; ``worst_pair`` is (truth, LLM label, times, of).
+    ``accuracy`` comes from the random control slice only. Of its ``labels`` a person looked at
+    ``reviewed``, of which ``kept`` stand and ``found_wrong`` do not; ``expected_errors`` is the sum
+    of the risks of the others. ``worst_pair`` is (truth, LLM label, times, of).
     """
 
     accuracy: Interval | None
     expected_errors: float | None
     labels: int
     reviewed: int
+    kept: int
     found_wrong: int
     worst_pair: tuple[str, str, int, int] | None
 
@@ -174,6 +176,10 @@ class ReviewRow:
     status: Literal["unreviewed", "accepted", "corrected"]
 
 
+REVIEW_AHEAD = 20
+"""The review queue says how many errors its next so many labels should hold."""
+
+
 @dataclass(frozen=True, slots=True)
 class ReviewPage:
     """A page of the queue, riskiest first, with the totals above it."""
@@ -183,10 +189,11 @@ class ReviewPage:
     total: int
     unreviewed: int
     expected_errors: float | None
+    """Among the unreviewed ones."""
     reviewed: int
     found_wrong: int
     expected_in_next: float | None
-    """Expected errors among the next 20 of the queue."""
+    """Expected errors among the next `REVIEW_AHEAD` of the queue."""
 
 
 @dataclass(frozen=True, slots=True)

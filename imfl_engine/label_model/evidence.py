@@ -21,8 +21,9 @@ class Evidence:
     ``human`` and ``llm`` (n,) label indices, -1 for none; ``llm_log_probabilities`` (n, C) natural
     logs, rows that are not finite meaning none; ``control`` (n,) marks the random slice of human
     labels; ``model_probabilities`` (n, C) is what the last round's model said before anybody
-    labelled; ``confirmed`` (n,) marks LLM labels a person accepted; ``option_counts`` (n,) is set
-    for multiple choice only, where label k means the item's own option k.
+    labelled; ``confirmed`` (n,) marks LLM labels a person accepted; ``measured`` (n,) those that were
+    asked for to be compared with a person's, None for all with both; ``option_counts`` (n,) is set for
+    multiple choice only, where label k means the item's own option k.
     """
 
     ids: Ids
@@ -33,6 +34,7 @@ class Evidence:
     control: NDArray[np.bool_] | None = None
     model_probabilities: Floats | None = None
     confirmed: NDArray[np.bool_] | None = None
+    measured: NDArray[np.bool_] | None = None
     option_counts: Labels | None = None
 
     @property
@@ -52,8 +54,12 @@ class Evidence:
 
     @property
     def pairs(self) -> NDArray[np.bool_]:
-        """The items that a person and the LLM have labelled."""
-        return np.asarray((self.human >= 0) & (self.llm >= 0))
+        """The items that a person and the LLM have labelled, chosen for neither's answer.
+
+        The corrections of a review are not among them: they were looked at for being risky.
+        """
+        both = (self.human >= 0) & (self.llm >= 0)
+        return np.asarray(both if self.measured is None else both & self.measured)
 
     @property
     def in_doubt(self) -> NDArray[np.bool_]:
@@ -72,6 +78,7 @@ class Evidence:
             control=_take(self.control, rows),
             model_probabilities=_take(self.model_probabilities, rows),
             confirmed=_take(self.confirmed, rows),
+            measured=_take(self.measured, rows),
             option_counts=_take(self.option_counts, rows),
         )
 

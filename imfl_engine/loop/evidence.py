@@ -11,10 +11,7 @@ from numpy.typing import NDArray
 from imfl_engine.label_model import Evidence
 from imfl_engine.loop.context import LoopContext
 from imfl_engine.store import labels, predictions, replies, selections
-from imfl_engine.types import Purpose
-
-_REVIEWED = ("accept",)
-_LEFT_OUT = ("reject", "skip")
+from imfl_engine.types import Action, Purpose
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +54,7 @@ async def gather(context: LoopContext) -> Gathered:
     llm = {
         item_id: reply
         for item_id, reply in (annotated | measured).items()
-        if reply.label in index and actions.get(item_id) not in _LEFT_OUT
+        if reply.label in index and actions.get(item_id) != Action.REJECT
     }
     # What the person labelled while the step embeds has to wait for the next round.
     labelled = sorted(human.keys() | llm.keys())
@@ -81,7 +78,8 @@ async def gather(context: LoopContext) -> Gathered:
         llm_log_probabilities=log_probabilities if np.isfinite(log_probabilities).any() else None,
         control=np.asarray([i in control for i in ids], dtype=bool),
         model_probabilities=await _earlier_predictions(context, ids, len(classes)),
-        confirmed=np.asarray([actions.get(i) in _REVIEWED for i in ids], dtype=bool),
+        confirmed=np.asarray([actions.get(i) == Action.ACCEPT for i in ids], dtype=bool),
+        measured=np.asarray([i in measured for i in ids], dtype=bool),
         option_counts=await _option_counts(context, ids),
     )
     return Gathered(evidence, classes, newest_decision)
@@ -94,10 +92,13 @@ async def _earlier_predictions(
     matrix = np.full((len(ids), classes), np.nan)
     row_of = {item_id: row for row, item_id in enumerate(ids)}
     chosen = await context.database.read(selections.selected)
-    by_round: dict[int, list[int]] = {}
-    for selected in chosen:
+    first: dict[int, int] = {}
+    for selected in chosen:  # in the order of rounds; routing may have the person label it again
         if selected.item_id in row_of:
-            by_round.setdefault(selected.round, []).append(selected.item_id)
+            first.setdefault(selected.item_id, selected.round)
+    by_round: dict[int, list[int]] = {}
+    for item_id, round_ in first.items():
+        by_round.setdefault(round_, []).append(item_id)
     for round_, members in by_round.items():
         found = await context.database.read(
             partial(predictions.before_round, round=round_, ids=members)

@@ -123,6 +123,14 @@ def decided_actions(con: Connection) -> dict[int, str]:
     return {item_id: action for item_id, action in rows}
 
 
+def current(con: Connection, item_id: int) -> tuple[str | None, str | None]:
+    """Return an item's label as it stands and its source, both None where it has none."""
+    row = con.execute(
+        "SELECT label, source FROM current_labels WHERE item_id = ?", [item_id]
+    ).fetchone()
+    return (row[0], row[1]) if row else (None, None)
+
+
 def newest_decision(con: Connection) -> int:
     """Return the id of the newest event that changed a decision, undoing included; 0 before any."""
     row = con.execute(

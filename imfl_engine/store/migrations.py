@@ -161,7 +161,23 @@ CREATE OR REPLACE VIEW latest_replies AS
 # Vectors are kept in files, see `embeddings`; those of an older project are computed again.
 VECTORS_IN_FILES = "DROP TABLE vectors;"
 
-MIGRATIONS: tuple[str, ...] = (FIRST, MEASURED_AGAIN, VECTORS_IN_FILES)
+# What an item's label is and who answers for it, said once. An LLM's label stands until the person
+# gives another or says that none fits; skipping decides nothing, keeping it unseen is no look at it.
+CURRENT_LABELS = """
+CREATE VIEW llm_labels AS
+    SELECT * FROM latest_replies WHERE purpose = 'annotate' AND label IS NOT NULL;
+
+CREATE VIEW current_labels AS
+    SELECT coalesce(d.item_id, l.item_id) AS item_id,
+        CASE WHEN d.action = 'label' THEN d.label ELSE l.label END AS label,
+        CASE WHEN d.action = 'label' THEN 'human'
+             WHEN d.action = 'accept' THEN 'llm_reviewed' ELSE 'llm' END AS source,
+        CASE WHEN d.action = 'label' THEN d.round ELSE l.round END AS round
+    FROM decisions d FULL JOIN llm_labels l ON l.item_id = d.item_id
+    WHERE d.action = 'label' OR (l.label IS NOT NULL AND coalesce(d.action, '') <> 'reject');
+"""
+
+MIGRATIONS: tuple[str, ...] = (FIRST, MEASURED_AGAIN, VECTORS_IN_FILES, CURRENT_LABELS)
 
 
 def check(connection: duckdb.DuckDBPyConnection, path: Path) -> None:

@@ -99,8 +99,7 @@ def posteriors_in_question(con: Connection) -> dict[int, FloatVector]:
         con,
         "SELECT item_id, probabilities FROM posteriors "
         "WHERE round = (SELECT max(round) FROM posteriors) "
-        "AND item_id IN (SELECT item_id FROM latest_replies "
-        "WHERE purpose = 'annotate' AND label IS NOT NULL) "
+        "AND item_id IN (SELECT item_id FROM llm_labels) "
         "AND item_id NOT IN (SELECT item_id FROM decisions)",
         [],
     )

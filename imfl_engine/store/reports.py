@@ -24,22 +24,28 @@ _LLM_LABELS = f"""
              WHEN d.action = 'reject' THEN 'corrected'
              ELSE 'unreviewed' END AS status,
         coalesce(d.action, '') AS action
-    FROM latest_replies r
+    FROM llm_labels r
     LEFT JOIN decisions d USING (item_id)
     LEFT JOIN ({_LATEST_RISK}) p USING (item_id)
-    WHERE r.purpose = 'annotate' AND r.label IS NOT NULL
 """
 
 
 @dataclass(frozen=True, slots=True)
 class ReviewTotals:
-    """The numbers above the review queue. ``reviewed`` are labels a person looked at one by one."""
+    """The numbers above the review queue.
+
+    ``reviewed`` are labels a person looked at one by one, of which ``kept`` stand; what was kept
+    unseen is neither. ``expected_errors`` are those among the labels that nobody looked at,
+    ``expected_in_queue`` those among the labels that wait for a decision.
+    """
 
     labels: int
     unreviewed: int
     reviewed: int
+    kept: int
     found_wrong: int
     expected_errors: float | None
+    expected_in_queue: float | None
     expected_in_next: float | None
 
 
@@ -50,7 +56,9 @@ def review_totals(con: Connection, *, upcoming: int = 20) -> ReviewTotals:
         WITH queue AS ({_LLM_LABELS})
         SELECT count(*), count(*) FILTER (status = 'unreviewed'),
             count(*) FILTER (status <> 'unreviewed' AND action <> 'accept_bulk'),
+            count(*) FILTER (action = 'accept'),
             count(*) FILTER (status = 'corrected'),
+            sum(p_wrong) FILTER (status = 'unreviewed' OR action = 'accept_bulk'),
             sum(p_wrong) FILTER (status = 'unreviewed'),
             (SELECT sum(p_wrong) FROM (SELECT p_wrong FROM queue WHERE status = 'unreviewed'
                 ORDER BY p_wrong DESC NULLS LAST, item_id LIMIT ?))
@@ -94,8 +102,7 @@ def unreviewed_below(con: Connection, risk: float) -> list[int]:
 def has_llm_label(con: Connection, item_id: int) -> bool:
     """Whether the LLM has labelled an item for the training set."""
     row = con.execute(
-        "SELECT count(*) FROM latest_replies "
-        "WHERE item_id = ? AND purpose = 'annotate' AND label IS NOT NULL",
+        "SELECT count(*) FROM llm_labels WHERE item_id = ?",
         [item_id],
     ).fetchone()
     return bool(row and row[0])
@@ -134,13 +141,9 @@ def majority(con: Connection) -> tuple[str, float] | None:
 def label_counts(con: Connection) -> tuple[LabelCount, ...]:
     """Return how often each label was given, by whom, commonest first."""
     rows = con.execute(
-        f"""
-        SELECT label, count(*) FILTER (who = 'human'), count(*) FILTER (who = 'llm') FROM (
-            SELECT label, 'human' AS who FROM human_labels
-            UNION ALL
-            SELECT llm_label, 'llm' FROM ({_LLM_LABELS})
-            WHERE item_id NOT IN (SELECT item_id FROM human_labels) AND action <> 'reject'
-        ) GROUP BY label ORDER BY count(*) DESC, label
+        """
+        SELECT label, count(*) FILTER (source = 'human'), count(*) FILTER (source <> 'human')
+        FROM current_labels GROUP BY label ORDER BY count(*) DESC, label
         """
     ).fetchall()
     return tuple(LabelCount(*row) for row in rows)
@@ -149,14 +152,6 @@ def label_counts(con: Connection) -> tuple[LabelCount, ...]:
 def imported_labels(con: Connection) -> int:
     """Return how many of the current human labels were made elsewhere and imported."""
     row = con.execute("SELECT count(*) FROM human_labels WHERE origin = 'import'").fetchone()
-    return int(row[0]) if row else 0
-
-
-def reviewed_count(con: Connection) -> int:
-    """Return how many LLM labels stand because a person accepted them."""
-    row = con.execute(
-        "SELECT count(*) FROM decisions WHERE action IN ('accept', 'accept_bulk')"
-    ).fetchone()
     return int(row[0]) if row else 0
 
 
@@ -226,10 +221,7 @@ def export_rows(
                 sum(output_tokens) AS output_tokens FROM replies GROUP BY item_id
         ), annotated AS (
             SELECT i.item_id, i.key, i.text, i.context, i.options, i.meta, i.split,
-                coalesce(h.label, llm.label) AS final,
-                CASE WHEN h.label IS NOT NULL THEN 'human'
-                     WHEN d.action IN ('accept', 'accept_bulk') THEN 'llm_reviewed'
-                     ELSE 'llm' END AS source,
+                final.label AS final, final.source AS source,
                 coalesce(s.round, h.round, llm.round) AS round,
                 CASE WHEN h.label IS NOT NULL THEN h.annotator ELSE llm.annotator END AS annotator,
                 h.label AS human_label, llm.label AS llm_label, llm.confidence AS llm_confidence,
@@ -247,6 +239,7 @@ def export_rows(
                 paid.input_tokens, paid.output_tokens, paid.cost_usd,
                 coalesce(h.created_at, llm.created_at) AS created_at
             FROM items i
+            JOIN current_labels final USING (item_id)
             LEFT JOIN human_labels h USING (item_id)
             LEFT JOIN decisions d USING (item_id)
             LEFT JOIN llm USING (item_id)
@@ -258,9 +251,7 @@ def export_rows(
             LEFT JOIN comments c USING (item_id)
             LEFT JOIN (SELECT item_id, max(round) AS round, bool_or(control) AS control
                 FROM selections GROUP BY item_id) s USING (item_id)
-            WHERE i.split = 'pool' AND coalesce(d.action, '') NOT IN ('reject')
-                AND (h.label IS NOT NULL OR (llm.label IS NOT NULL AND llm.purpose = 'annotate'
-                    AND coalesce(d.action, '') <> 'skip'))
+            WHERE i.split = 'pool'
         )
         SELECT key AS id, text, context, options,
             list_position(?::VARCHAR[], final)::BIGINT - 1 AS label, final AS label_text, source,

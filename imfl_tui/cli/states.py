@@ -59,8 +59,8 @@ def status_lines(status: Status) -> list[str]:
         lines.append(f"LLM        right on {interval(trust.accuracy)} of the control slice")
     if trust.expected_errors is not None:
         lines.append(
-            f"review     about {trust.expected_errors:.0f} of {trust.labels} LLM labels wrong, "
-            f"{trust.reviewed} reviewed, {trust.found_wrong} found wrong"
+            f"review     {trust.reviewed} of {trust.labels} LLM labels reviewed, {trust.found_wrong} "
+            f"found wrong; about {trust.expected_errors:.0f} of the others wrong"
         )
     if status.advice:
         lines.append(f"advice     {status.advice}")

@@ -11,7 +11,7 @@ def content_lines(status: Status, width: int) -> list[Line]:
     """What the file will hold, by source."""
     human = sum(count.human for count in status.label_counts)
     llm = sum(count.llm for count in status.label_counts)
-    reviewed = status.trust.reviewed
+    kept = status.trust.kept
     rows: list[tuple[str, str, str]] = [
         ("by you", thousands(human), "human"),
         ("by the LLM", thousands(llm), "llm"),
@@ -19,11 +19,14 @@ def content_lines(status: Status, width: int) -> list[Line]:
     lines: list[Line] = [
         line((pad(name, 22), "dim"), (f"{figure:>8}", style)) for name, figure, style in rows
     ]
-    if reviewed:
-        lines.append(line((pad("  of these reviewed", 22), "dim"), f"{thousands(reviewed):>8}"))
+    if kept:
+        lines.append(line((pad("  of these reviewed", 22), "dim"), f"{thousands(kept):>8}"))
     lines.append(line((pad("rows in all", 22), "dim"), (f"{thousands(human + llm):>8}", "strong")))
     if status.trust.expected_errors:
-        wrong = f"about {status.trust.expected_errors:.0f} of the LLM's labels are likely wrong; "
+        wrong = (
+            f"about {status.trust.expected_errors:.0f} of the LLM's labels that nobody looked at are "
+            "likely wrong; "
+        )
         lines.append(line(""))
         lines.extend(
             line((row, "dim"))

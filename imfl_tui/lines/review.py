@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
-from imfl_engine.views import ItemDetail, ReviewPage, ReviewRow
+from imfl_engine.views import REVIEW_AHEAD, ItemDetail, ReviewPage, ReviewRow
 from imfl_tui.lines.item import mark_lines, opinion_line, text_lines
 from imfl_tui.spans import Line, Span, line
 from imfl_tui.text import fraction, one_line, pad, safe_text, thousands, wrap
@@ -37,7 +37,7 @@ def totals_line(page: ReviewPage) -> Line:
     if page.expected_errors is not None:
         parts.append(f" · about {page.expected_errors:.0f} wrong")
     if page.expected_in_next is not None and page.unreviewed:
-        count = min(20, page.unreviewed)
+        count = min(REVIEW_AHEAD, page.unreviewed)
         parts.append((f" · the next {count} hold about {page.expected_in_next:.0f}", "accent"))
     if page.reviewed:
         parts.append(
@@ -75,7 +75,7 @@ def recount(
     page: ReviewPage, rows: Sequence[ReviewRow], row: ReviewRow, status: Decision
 ) -> ReviewPage:
     """The totals after one more decision, without asking the store for each key."""
-    left = [r.risk or 0.0 for r in rows if r.status == "unreviewed"][:20]
+    left = [r.risk or 0.0 for r in rows if r.status == "unreviewed"][:REVIEW_AHEAD]
     expected = page.expected_errors
     return replace(
         page,

@@ -41,7 +41,7 @@ def trust_lines(trust: LlmTrust, width: int) -> list[Line]:
             line(
                 ("about ", "dim"),
                 (f"{trust.expected_errors:.0f}", "bad" if trust.expected_errors >= 1 else "good"),
-                (f" of its {plural(trust.labels, 'label')} wrong", "dim"),
+                (f" of {plural(trust.labels - trust.reviewed, 'label')} wrong", "dim"),
             )
         )
     lines.append(_review_line(trust, width))

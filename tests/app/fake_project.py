@@ -193,10 +193,10 @@ class FakeProject:
                 LabelCount(label, (n * 7) % 13, (n * 11) % 23)
                 for n, label in enumerate(self.labels)
             ),
-            trust=LlmTrust(None, None, 0, 0, 0, None)
+            trust=LlmTrust(None, None, 0, 0, 0, 0, None)
             if empty
             else LlmTrust(
-                Interval(0.80, 0.63, 0.90, 30), 31.4, 280, 18, 6, ("negative", "neutral", 5, 9)
+                Interval(0.80, 0.63, 0.90, 30), 31.4, 280, 18, 12, 6, ("negative", "neutral", 5, 9)
             ),
             pool_size=3876,
             test_size=966,

@@ -89,7 +89,7 @@ def test_round_zero_is_part_of_round_one():
 @pytest.mark.parametrize("width", WIDTHS)
 def test_figures_fit_their_width(width: int):
     counts = [LabelCount(f"label {n} with a long name", n, 2 * n) for n in range(12)]
-    trust = LlmTrust(Interval(0.8, 0.63, 0.9, 30), 31.4, 280, 18, 6, ("a" * 40, "b" * 40, 5, 9))
+    trust = LlmTrust(Interval(0.8, 0.63, 0.9, 30), 31.4, 280, 18, 12, 6, ("a" * 40, "b" * 40, 5, 9))
     blocks = [
         rounds_lines(ROUNDS, width),
         budget_lines(BUDGET, ESTIMATE, width),

@@ -101,17 +101,17 @@ def test_what_is_decided_is_not_drawn_again(database: Database, add) -> None:
 def test_search_pages_through_matches_in_the_order_of_ids(database: Database, add) -> None:
     add(database, [{"text": f"{'Refill' if n % 2 else 'other'} {n}"} for n in range(10)])
     wanted = ItemFilter(text="refill")
-    first = database.read_now(lambda con: search.page(con, wanted, after=0, limit=3))
+    first = database.read_now(lambda con: search.page(con, wanted, labels=(), after=0, limit=3))
     rest = database.read_now(
-        lambda con: search.page(con, wanted, after=first[-1].item_id, limit=10)
+        lambda con: search.page(con, wanted, labels=(), after=first[-1].item_id, limit=10)
     )
     assert [row.text for row in first + rest] == [f"Refill {n}" for n in (1, 3, 5, 7, 9)]
-    assert database.read_now(lambda con: search.count(con, wanted)) == 5
+    assert database.read_now(lambda con: search.count(con, wanted, labels=())) == 5
 
 
 def test_a_search_for_sql_or_wildcards_is_just_text(database: Database, add) -> None:
     add(database, [{"text": "100% sure"}, {"text": "'; DROP TABLE items; --"}])
     for text, hits in (("%", 1), ("_", 0), ("'; DROP", 1)):
         wanted = ItemFilter(text=text)
-        count = database.read_now(lambda con, w=wanted: search.count(con, w))
+        count = database.read_now(lambda con, w=wanted: search.count(con, w, labels=()))
         assert count == hits
