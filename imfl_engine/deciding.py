@@ -13,10 +13,7 @@ from collections.abc import Callable, Iterable
 from imfl_engine.errors import UsageError
 from imfl_engine.store import items, labels, reports, rounds
 from imfl_engine.store.database import Connection, Database
-from imfl_engine.types import Action, Item, LabelEvent, Origin
-
-LONGEST_COUNTED_SECONDS = 300.0
-"""A label that took longer was a break, not work; it counts this much against the minutes."""
+from imfl_engine.types import LONGEST_THOUGHT, Action, Item, LabelEvent, Origin
 
 REMEMBERED = 512
 """Items kept in memory after they were shown, so that a key need not fetch them again."""
@@ -111,7 +108,7 @@ class Decisions:
     ) -> LabelEvent:
         """Check and append one event. Raises `UsageError` for an item that is not of the pool."""
         if seconds is not None:
-            seconds = min(max(seconds, 0.0), LONGEST_COUNTED_SECONDS)
+            seconds = min(max(seconds, 0.0), LONGEST_THOUGHT)
 
         def write(con: Connection) -> LabelEvent:
             item = self._shown.get(item_id) or _fetch(con, item_id)

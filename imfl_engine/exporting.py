@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -17,6 +19,10 @@ from imfl_engine.store import predictions, reports, rounds
 from imfl_engine.store.database import Connection
 from imfl_engine.types import StepKind
 from imfl_engine.views import Status
+
+
+class _Stopped(Exception):
+    """The person stopped the export."""
 
 
 async def export(loop: Loop, destination: Path, format: str | None) -> AsyncGenerator[Event, None]:
@@ -37,9 +43,12 @@ async def export(loop: Loop, destination: Path, format: str | None) -> AsyncGene
     facts = await card_facts(loop, status)
     model_round = await context.database.read(predictions.newest_round)
     done: asyncio.Queue[int] = asyncio.Queue()
+    stopped = threading.Event()
     event_loop = asyncio.get_running_loop()
 
     def tell(rows: int) -> None:
+        if stopped.is_set():
+            raise _Stopped
         event_loop.call_soon_threadsafe(done.put_nowait, rows)
 
     def write(con: Connection) -> ExportResult:
@@ -53,14 +62,22 @@ async def export(loop: Loop, destination: Path, format: str | None) -> AsyncGene
         )
 
     writing = asyncio.ensure_future(context.database.stream(write))
-    while not writing.done():
-        waiting = asyncio.ensure_future(done.get())
-        await asyncio.wait({writing, waiting}, return_when=asyncio.FIRST_COMPLETED)
-        if waiting.done():
-            yield Progress("export", min(waiting.result(), total), total, "rows")
-        else:
-            waiting.cancel()
-    result = await writing
+    try:
+        while not writing.done():
+            waiting = asyncio.ensure_future(done.get())
+            await asyncio.wait({writing, waiting}, return_when=asyncio.FIRST_COMPLETED)
+            if waiting.done():
+                yield Progress("export", min(waiting.result(), total), total, "rows")
+            else:
+                waiting.cancel()
+        result = await writing
+    finally:
+        if not writing.done():
+            # A thread cannot be cancelled: it stops at its next rows, and nothing appears later.
+            stopped.set()
+            await asyncio.wait({writing})
+            with suppress(_Stopped):
+                writing.result()
     yield Progress("export", result.rows, result.rows, "rows")
     size = result.size / 1024
     yield Notice("info", f"Wrote {result.rows:,} rows to {destination} ({size:,.0f} kB).")

@@ -301,11 +301,11 @@ class Project:
         """Keep the LLM's label after looking at it. Raises `UsageError` where there is none."""
         return await self._decisions.accept(item_id, seconds=seconds)
 
-    async def reject(self, item_id: int, *, seconds: float | None = None) -> LabelEvent:
+    async def reject(
+        self, item_id: int, *, seconds: float | None = None, origin: Origin = Origin.REVIEW
+    ) -> LabelEvent:
         """Take an item out of the training set and the export."""
-        return await self._decisions.decide(
-            item_id, Action.REJECT, seconds=seconds, origin=Origin.REVIEW
-        )
+        return await self._decisions.decide(item_id, Action.REJECT, seconds=seconds, origin=origin)
 
     async def accept_below(self, risk: float) -> int:
         """Keep, unseen, every unreviewed LLM label below ``risk``; one `undo` takes all back."""

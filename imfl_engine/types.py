@@ -46,6 +46,10 @@ class NewItem:
     meta: dict[str, Any] = field(default_factory=dict)
 
 
+LONGEST_THOUGHT = 180.0
+"""Seconds counted for one item at most; a coffee is not paid from the minutes."""
+
+
 def option_letter(index: int) -> str:
     """The label of a multiple-choice item's option: 0 is ``A``; beyond ``Z`` comes ``AA``."""
     letters = ""

@@ -18,6 +18,7 @@ from textual.widgets import Input
 
 from imfl_engine.types import Origin
 from imfl_engine.views import ItemDetail, ItemFilter, ItemRow
+from imfl_tui.fetches import Fetches
 from imfl_tui.lines.explore import explore_detail, explore_row, filter_line
 from imfl_tui.screens.dialogs import Picker
 from imfl_tui.screens.labelling import ItemListScreen
@@ -80,7 +81,7 @@ class ExploreScreen(ItemListScreen):
         self._rows: list[ItemRow] = []
         self._complete = False
         self._count: int | None = None
-        self._loading = False
+        self._fetches = Fetches()
         self._detail: ItemDetail | None = None
 
     def body(self) -> ComposeResult:
@@ -98,6 +99,7 @@ class ExploreScreen(ItemListScreen):
 
     async def resumed(self) -> None:
         """Fetch anew: labels may have changed."""
+        self.stopwatch.start()
         await self._load(fresh=True)
 
     def place(self) -> Line | str:
@@ -123,27 +125,23 @@ class ExploreScreen(ItemListScreen):
 
     async def _search(self) -> None:
         await asyncio.sleep(DEBOUNCE)
-        self._loading = False
         await self._load(fresh=True, top=True)
 
     async def _load(self, *, fresh: bool = False, top: bool = False) -> None:
-        if self._loading:
+        if self._fetches.running and not fresh:
             return
-        self._loading = True
-        try:
-            wanted = self._filter
-            after = 0 if fresh or not self._rows else self._rows[-1].item_id
-            limit = PAGE_SIZE
-            if fresh and not top:
-                limit = max(min(len(self._rows), MOST_ROWS), PAGE_SIZE)
+        wanted = self._filter
+        after = 0 if fresh or not self._rows else self._rows[-1].item_id
+        limit = PAGE_SIZE
+        if fresh and not top:
+            limit = max(min(len(self._rows), MOST_ROWS), PAGE_SIZE)
+        with self._fetches.one() as number:
             rows = await self.attempt(lambda: self.project.search(wanted, after, limit))
-            if rows is None or wanted != self._filter:
-                return
-            self._rows = rows if fresh else [*self._rows, *rows]
-            self._complete = len(rows) < limit
-            self._show_rows(cursor=0 if top else None)
-        finally:
-            self._loading = False
+        if rows is None or wanted != self._filter or not self._fetches.is_newest(number):
+            return
+        self._rows = rows if fresh else [*self._rows, *rows]
+        self._complete = len(rows) < limit
+        self._show_rows(cursor=0 if top else None)
         if fresh:
             self._show_item()
             self.beside("count", self._recount)
@@ -197,6 +195,7 @@ class ExploreScreen(ItemListScreen):
             panel.show([])
             self.query_one(Labels).show(())
             return
+        self.stopwatch.watch(row.item_id)
         detail = self._detail
         width = max(panel.size.width, 20)
         if detail is None or detail.item.item_id != row.item_id:
@@ -292,7 +291,10 @@ class ExploreScreen(ItemListScreen):
         row = self._current
         if row is None:
             return
-        if await self.done(lambda: self.project.label(row.item_id, label, origin=Origin.EXPLORE)):
+        seconds = self.stopwatch.seconds
+        if await self.done(
+            lambda: self.project.label(row.item_id, label, seconds=seconds, origin=Origin.EXPLORE)
+        ):
             # The cursor, and even the rows, may have moved while the label was saved.
             self._rows = [
                 replace(each, label=label, source="human") if each.item_id == row.item_id else each

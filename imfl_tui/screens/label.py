@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import replace
 from typing import ClassVar
 
@@ -13,6 +11,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
 from imfl_engine.errors import ImflError
+from imfl_engine.types import Origin
 from imfl_engine.views import QueueItem
 from imfl_tui.keymap import LabelKey
 from imfl_tui.lines.label import last_line, why_shown
@@ -22,9 +21,6 @@ from imfl_tui.widgets.aids import Aids
 from imfl_tui.widgets.canvas import Text
 from imfl_tui.widgets.item import ItemFace, ItemPane
 from imfl_tui.widgets.labels import Labels
-
-LONGEST_THOUGHT = 180.0
-"""Seconds counted for one item at most; a coffee is not paid from the minutes."""
 
 ON_AN_ITEM = frozenset(
     ["skip", "reject", "flag", "note", "pick", "opinions", "fold", "forward", "scroll", "panel"]
@@ -74,10 +70,8 @@ class LabelScreen(BatchScreen):
         HOME,
     ]
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._clock = clock
-        self._shown_at = 0.0
         self._folded = True
         self._opinions = False
         self._uses: Counter[str] = Counter()
@@ -136,7 +130,7 @@ class LabelScreen(BatchScreen):
         item = self._batch.current
         if item is None:
             return
-        seconds = self._seconds()
+        seconds = self.stopwatch.seconds
         again = self._batch.given(item.item.item_id) is not None
         if not await self.done(
             lambda: self.project.label(item.item.item_id, label, seconds=seconds)
@@ -153,7 +147,7 @@ class LabelScreen(BatchScreen):
         item = self._batch.current
         if item is None:
             return
-        seconds = self._seconds()
+        seconds = self.stopwatch.seconds
         if await self.done(lambda: self.project.skip(item.item.item_id, seconds=seconds)):
             self._batch.answer(None, seconds)
             self._go_on()
@@ -163,8 +157,12 @@ class LabelScreen(BatchScreen):
         item = self._batch.current
         if item is None:
             return
-        if await self.done(lambda: self.project.reject(item.item.item_id)):
-            self._batch.answer("none fits", self._seconds())
+        seconds = self.stopwatch.seconds
+        item_id = item.item.item_id
+        if await self.done(
+            lambda: self.project.reject(item_id, seconds=seconds, origin=Origin.BATCH)
+        ):
+            self._batch.answer("none fits", seconds)
             self._done += 1
             self._go_on()
 
@@ -254,12 +252,9 @@ class LabelScreen(BatchScreen):
 
     # ------------------------------------------------------------------ showing
 
-    def _seconds(self) -> float:
-        return min(max(self._clock() - self._shown_at, 0.0), LONGEST_THOUGHT)
-
     def show_current(self) -> None:
         """Show the item whose turn it is, without what was unfolded or revealed for another."""
-        self._shown_at = self._clock()
+        self.stopwatch.start()
         self._opinions = self.imfl.preferences.show_opinions
         self._folded = True
         self.show_header()

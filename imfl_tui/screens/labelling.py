@@ -12,6 +12,7 @@ from imfl_tui.keymap import LabelKey, assign_label_keys, option_keys
 from imfl_tui.lines.item import item_parts
 from imfl_tui.screens.base import ImflScreen
 from imfl_tui.screens.dialogs import Ask, Picker, Reader
+from imfl_tui.stopwatch import Stopwatch
 from imfl_tui.widgets.rows import Rows
 
 
@@ -26,6 +27,7 @@ class LabellingScreen(ImflScreen):
         self._schema: tuple[LabelKey, ...] = ()
         self._keys: tuple[LabelKey, ...] = ()
         self._by_key: dict[str, str] = {}
+        self.stopwatch = Stopwatch()
 
     @property
     def takes_label(self) -> bool:

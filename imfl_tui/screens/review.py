@@ -12,6 +12,7 @@ from textual.containers import Horizontal
 
 from imfl_engine.types import Origin
 from imfl_engine.views import ItemDetail, ReviewPage, ReviewRow, Status
+from imfl_tui.fetches import Fetches
 from imfl_tui.lines.review import Decision, detail_lines, recount, review_row, totals_line
 from imfl_tui.prompts import prompt_parts
 from imfl_tui.screens.base import HOME
@@ -62,7 +63,7 @@ class ReviewScreen(ItemListScreen):
         self._rows: list[ReviewRow] = []
         self._page: ReviewPage | None = None
         self._details: dict[int, ItemDetail] = {}
-        self._loading = False
+        self._fetches = Fetches()
         self._known: tuple[int, int] | None = None
 
     def body(self) -> ComposeResult:
@@ -78,13 +79,14 @@ class ReviewScreen(ItemListScreen):
 
     async def resumed(self) -> None:
         """Fetch the queue anew: there may be new labels, or better risks."""
+        self.stopwatch.start()
         await self._load(fresh=True)
 
     def status_changed(self, status: Status) -> None:
         """After a training, or with more labels of the LLM, the queue has another order."""
         known = (len(status.curve), status.trust.labels)
         if self._known not in (None, known):
-            self.beside("queue", self.resumed)
+            self.beside("queue", self._load_anew)
         self._known = known
 
     def place(self) -> Line | str:
@@ -96,14 +98,18 @@ class ReviewScreen(ItemListScreen):
 
     # ------------------------------------------------------------------ the queue
 
+    async def _load_anew(self) -> None:
+        await self._load(fresh=True)
+
     async def _load(self, *, fresh: bool = False) -> None:
-        if self._loading:
+        if self._fetches.running and not fresh:
             return
-        self._loading = True
-        offset = 0 if fresh else len(self._rows)
-        page = await self.attempt(lambda: self.project.review(offset=offset, limit=PAGE_SIZE))
-        self._loading = False
-        if page is None:
+        offset, limit = len(self._rows), PAGE_SIZE
+        if fresh:
+            offset, limit = 0, max(len(self._rows), PAGE_SIZE)
+        with self._fetches.one() as number:
+            page = await self.attempt(lambda: self.project.review(offset=offset, limit=limit))
+        if page is None or not self._fetches.is_newest(number):
             return
         self._page = page
         here = self._row.item_id if fresh and self._row else None
@@ -169,6 +175,7 @@ class ReviewScreen(ItemListScreen):
             panel.show([])
             self.query_one(Labels).show(())
             return
+        self.stopwatch.watch(row.item_id)
         detail = self._details.get(row.item_id)
         width = max(panel.size.width, 20)
         if detail is None:
@@ -211,19 +218,29 @@ class ReviewScreen(ItemListScreen):
             return
         if label == row.llm_label:
             await self.action_keep()
-        elif await self.done(lambda: self.project.label(row.item_id, label, origin=Origin.REVIEW)):
+            return
+        seconds = self.stopwatch.seconds
+        if await self.done(
+            lambda: self.project.label(row.item_id, label, seconds=seconds, origin=Origin.REVIEW)
+        ):
             self._decided("corrected")
 
     async def action_keep(self) -> None:
         """Keep the LLM's label."""
         row = self._row
-        if row is not None and await self.done(lambda: self.project.accept(row.item_id)):
+        seconds = self.stopwatch.seconds
+        if row is not None and await self.done(
+            lambda: self.project.accept(row.item_id, seconds=seconds)
+        ):
             self._decided("accepted")
 
     async def action_reject(self) -> None:
         """Neither this label nor another."""
         row = self._row
-        if row is not None and await self.done(lambda: self.project.reject(row.item_id)):
+        seconds = self.stopwatch.seconds
+        if row is not None and await self.done(
+            lambda: self.project.reject(row.item_id, seconds=seconds)
+        ):
             self._decided("corrected")
 
     def _decided(self, status: Decision) -> None:

@@ -406,7 +406,7 @@ class FakeProject:
         seconds: float | None = None,
         origin: Origin = Origin.BATCH,
     ) -> LabelEvent:
-        event = self._event(item_id, Action.LABEL, label, 3.0)
+        event = self._event(item_id, Action.LABEL, label, seconds)
         self.answers[item_id] = label
         if origin is Origin.REVIEW:
             self.reviewed[item_id] = "corrected"
@@ -427,13 +427,15 @@ class FakeProject:
         self.notes[item_id] = text
         return self._event(item_id, Action.NOTE, comment=text)
 
-    async def accept(self, item_id: int) -> LabelEvent:
-        event = self._event(item_id, Action.ACCEPT)
+    async def accept(self, item_id: int, *, seconds: float | None = None) -> LabelEvent:
+        event = self._event(item_id, Action.ACCEPT, seconds=seconds)
         self.reviewed[item_id] = "accepted"
         return event
 
-    async def reject(self, item_id: int) -> LabelEvent:
-        event = self._event(item_id, Action.REJECT)
+    async def reject(
+        self, item_id: int, *, seconds: float | None = None, origin: Origin = Origin.REVIEW
+    ) -> LabelEvent:
+        event = self._event(item_id, Action.REJECT, seconds=seconds)
         self.reviewed[item_id] = "corrected"
         return event
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -337,3 +338,45 @@ async def test_an_undo_on_home_names_the_label_and_the_text(make_app):
         await until(app, "Test accuracy")
         await pilot.press("u")
         await until(app, "Undone: “negative”")
+
+
+async def test_review_follows_the_loop_however_fast_it_goes_on(make_app):
+    project = FakeProject()
+    app = make_app(project)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await go(app, pilot, "review", "to review")
+        begun, let_go = 0, asyncio.Event()
+        fetch = project.review
+
+        async def slow(*args, **options):
+            nonlocal begun
+            begun += 1
+            await let_go.wait()
+            return await fetch(*args, **options)
+
+        project.review = slow
+        for labels in (281, 282):
+            trust = replace(app.status.trust, labels=labels)
+            app.screen.status_changed(replace(app.status, trust=trust))
+            await until(app, lambda wanted=labels - 280: begun == wanted)
+        let_go.set()
+        await pilot.pause()
+        app.screen.status_changed(replace(app.status, trust=replace(trust, labels=283)))
+        await until(app, lambda: begun == 3)
+
+
+async def test_decisions_in_review_and_explore_count_as_the_persons_time(make_app):
+    project = FakeProject()
+    app = make_app(project)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await go(app, pilot, "review", "to review")
+        for key in ("a", "x", "1"):
+            before = len(project.events)
+            await pilot.press(key)
+            await until(app, lambda was=before: len(project.events) > was)
+            assert 0 < project.events[-1].seconds < 60
+        await go(app, pilot, "explore", "in the pool")
+        before = len(project.events)
+        await pilot.press("1")
+        await until(app, lambda: len(project.events) > before)
+        assert 0 < project.events[-1].seconds < 60

@@ -1,5 +1,7 @@
 """What a person did in Review, as the export, the card, the screens and a later import have it."""
 
+import asyncio
+import threading
 from collections import Counter
 from pathlib import Path
 
@@ -8,8 +10,8 @@ import pytest
 
 from imfl_engine.exporting import card_facts
 from imfl_engine.project import Project
-from imfl_engine.store import labels
-from imfl_engine.types import Origin
+from imfl_engine.store import labels, reports
+from imfl_engine.types import Origin, StepKind
 from imfl_engine.views import ItemFilter
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -97,7 +99,9 @@ async def test_explore_finds_where_label_and_model_differ(make) -> None:
     project = await make()
     await drain(project.advance(gold=True))
     everything = await project.search(ItemFilter(), limit=200)
-    differ = {r.item_id for r in everything if r.label and r.model_label and r.label != r.model_label}
+    differ = {
+        r.item_id for r in everything if r.label and r.model_label and r.label != r.model_label
+    }
     found = await project.search(ItemFilter(disagreement=True), limit=200)
     assert {row.item_id for row in found} == differ
     assert await project.count(ItemFilter(disagreement=True)) == len(differ)
@@ -120,3 +124,29 @@ async def test_a_rejected_label_is_no_items_label(make) -> None:
     before = await project.count(ItemFilter(label=row.llm_label))
     await project.reject(row.item_id)
     assert await project.count(ItemFilter(label=row.llm_label)) == before - 1
+
+
+async def test_an_export_that_is_stopped_leaves_what_was_there(
+    make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = await make()
+    await drain(project.advance(gold=True, until=StepKind.TRAIN))
+    rows = reports.export_rows
+    may_go_on = threading.Event()
+
+    def in_two_parts(*args, **options):
+        yield from rows(*args, **options)
+        may_go_on.wait(20)
+        yield from rows(*args, **options)
+
+    monkeypatch.setattr(reports, "export_rows", in_two_parts)
+    folder = tmp_path / "out"
+    folder.mkdir()
+    (folder / "set.jsonl").write_text("before")
+    events = project.export(folder / "set.jsonl")
+    assert (await anext(events)).done > 0
+    asyncio.get_running_loop().call_later(0.2, may_go_on.set)
+    await events.aclose()
+    assert may_go_on.is_set()
+    assert [path.name for path in folder.iterdir()] == ["set.jsonl"]
+    assert (folder / "set.jsonl").read_text() == "before"
