@@ -20,7 +20,8 @@ from imfl_engine.loop.context import LoopContext
 from imfl_engine.loop.runner import Loop
 from imfl_engine.metrics import evaluate
 from imfl_engine.overview import read_status
-from imfl_engine.types import TaskKind
+from imfl_engine.store import rounds
+from imfl_engine.types import StepKind, TaskKind
 from imfl_engine.views import Evaluation
 
 Probabilities = np.ndarray[Any, np.dtype[np.float32]]
@@ -109,15 +110,21 @@ async def save_model(loop: Loop, destination: Path) -> str:
     Raises `UsageError` when there is no model or the folder holds something else.
     """
     context = loop.context
-    _, folder = await newest_model(context)
+    round_, folder = await newest_model(context)
     if destination.exists() and (not destination.is_dir() or any(destination.iterdir())):
         raise UsageError(f"{destination} is not an empty folder.", "Name a new folder.")
     existed = destination.is_dir()
     status = await read_status(loop)
+    trained = await context.database.read(lambda con: rounds.completed(con, kind=StepKind.TRAIN))
+    details = next(step.details for step in reversed(trained) if step.round == round_)
+    card = model_card(
+        status,
+        context.settings,
+        examples=int(details["examples"]),
+        by_llm=int(details.get("examples_by_llm", details.get("llm", 0))),
+    )
     try:
-        saved = await context.compute.save(
-            folder, destination, model_card(status, context.settings)
-        )
+        saved = await context.compute.save(folder, destination, card)
     except BaseException:
         if not existed:
             shutil.rmtree(destination, ignore_errors=True)

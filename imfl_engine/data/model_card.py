@@ -8,8 +8,11 @@ from imfl_engine.settings import Settings
 from imfl_engine.views import Status
 
 
-def model_card(status: Status, settings: Settings) -> str:
-    """Return the card as Markdown under a YAML header."""
+def model_card(status: Status, settings: Settings, *, examples: int, by_llm: int) -> str:
+    """Return the card as Markdown under a YAML header.
+
+    The model was trained on ``examples`` labels, ``by_llm`` of them the LLM's.
+    """
     last = status.curve[-1] if status.curve else None
     header = [
         "---",
@@ -31,15 +34,13 @@ def model_card(status: Status, settings: Settings) -> str:
         + (f": {label.description}" if label.description else "")
         for label in settings.task.labels
     ] or ["The options of each item (multiple choice)."]
-    human = sum(count.human for count in status.label_counts)
-    llm = sum(count.llm for count in status.label_counts)
+    llm = f" and {by_llm:,} labels by `{settings.annotator.spec}`" if by_llm else " alone"
     trained = [
         "",
         "## Training data",
         "",
-        f"{human:,} human labels and {llm:,} labels by `{settings.annotator.spec}`, "
-        f"chosen by `{settings.query.strategy}`; loss `{settings.training.loss}`, "
-        f"seed {settings.seed}.",
+        f"{examples - by_llm:,} human labels{llm}, chosen by `{settings.query.strategy}`; "
+        f"loss `{settings.training.loss}`, seed {settings.seed}.",
     ]
     if status.trust.accuracy is not None:
         trust = status.trust.accuracy

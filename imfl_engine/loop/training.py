@@ -88,10 +88,12 @@ async def train(context: LoopContext, round: int, *, last: bool) -> AsyncGenerat
         yield Notice("warning", f"Round {round} has nothing to train on.")
         await _complete(context, round, {}, gathered, fitted)
         return
+    llm_alone = (evidence.llm >= 0) & (evidence.human < 0)
     details: dict[str, Any] = {
         "examples": len(training_set.ids),
+        "examples_by_llm": int(np.isin(training_set.ids, evidence.ids[llm_alone]).sum()),
         "human": int((evidence.human >= 0).sum()),
-        "llm": int(((evidence.llm >= 0) & (evidence.human < 0)).sum()),
+        "llm": int(llm_alone.sum()),
         "llm_weight": weight,
     }
     training = fine_tune(
