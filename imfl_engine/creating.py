@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import uuid
@@ -62,7 +63,8 @@ async def import_items(
     await database.write(incoming.begin)
     try:
         for source in sources:
-            for table in source.tables():
+            tables = source.tables()
+            while (table := await asyncio.to_thread(next, tables, None)) is not None:
                 await database.write(partial(incoming.stage, table=table))
         allowed = settings.task.label_names
         counts = await database.write(lambda con: incoming.finish(con, allowed))

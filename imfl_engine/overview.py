@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import starmap
+from itertools import starmap, takewhile
 from typing import Any
 
 from imfl_engine.label_model.control import ControlAnswer, accuracy_of_bought
@@ -197,11 +197,11 @@ def _advice(
 ) -> str:
     if not curve:
         return ""
-    kappas = tuple(
-        float(step.details["kappa"])
-        for step in facts.completed
-        if step.kind is StepKind.EVALUATE and "kappa" in step.details
-    )
+    measured = [
+        step.details.get("kappa") for step in facts.completed if step.kind is StepKind.EVALUATE
+    ]
+    # only rounds in a row say that the models have stopped changing
+    kappas = tuple(takewhile(lambda kappa: kappa is not None, reversed(measured)))[::-1]
     evidence = StopEvidence(
         kappas=kappas,
         curve=tuple(point.accuracy for point in curve),

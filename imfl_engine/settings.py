@@ -34,7 +34,7 @@ FROZEN = ("task.kind", "task.labels", "embedder", "seed")
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class LabelSpec(_Model):
@@ -74,8 +74,8 @@ class Budget(_Model):
     human: NotNegative = 200
     llm: NotNegative = 800
     rounds: Annotated[int, Field(gt=0, le=1000)] = 5
-    money_usd: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] | None = None
-    minutes: Annotated[float, Field(gt=0.0, allow_inf_nan=False)] | None = None
+    money_usd: Annotated[float, Field(ge=0.0)] | None = None
+    minutes: Annotated[float, Field(gt=0.0)] | None = None
 
 
 class Query(_Model):

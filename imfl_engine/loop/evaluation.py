@@ -25,6 +25,9 @@ from imfl_engine.views import Evaluation
 KEPT_MODELS = 2
 """Checkpoints kept on disk: the last good one and the one before it."""
 
+FEWEST_TO_AGREE_ON = 50
+"""Items of the stop set below which the agreement of two models says nothing."""
+
 PREDICT_SLICE = 4096
 """Items sent to the compute process at once, so that a large test set is never held whole."""
 
@@ -130,7 +133,11 @@ async def measured(context: LoopContext, round: int) -> Evaluation | None:
 
 
 async def _agreement(context: LoopContext, round: int) -> float | None:
-    """Return Cohen's kappa of this model and the one before it on the unlabelled stop set."""
+    """Return Cohen's kappa of this model and the one before it on what is left of the stop set.
+
+    None where that is too little to say anything: on a handful of items of one class every two models
+    agree.
+    """
     drawn, taken = await context.database.read(
         lambda con: (rounds.sub_sample(con, STOP_SET_ROUND), selections.taken(con))
     )
@@ -139,7 +146,7 @@ async def _agreement(context: LoopContext, round: int) -> float | None:
     now = await context.database.read(lambda con: predictions.of_round(con, round, stop_set))
     before = await context.database.read(lambda con: predictions.before_round(con, round, stop_set))
     both = [item_id for item_id in stop_set if item_id in now and item_id in before]
-    if not both:
+    if len(both) < FEWEST_TO_AGREE_ON:
         return None
     return cohen_kappa(
         np.asarray([int(now[i].argmax()) for i in both]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from imfl_engine.project import Project
 from imfl_engine.replay.arms import Arm
 from imfl_engine.replay.rows import ReplayRow
-from imfl_engine.store import replies, rounds
+from imfl_engine.store import labels, replies, rounds
 from imfl_engine.types import Purpose, StepKind
 
 
@@ -17,15 +17,19 @@ async def measure(
     settings = context.settings
     status = await project.status()
     evaluation = await project.evaluation()
-    bought, trained = await context.database.read(
+    bought, by_person, trained = await context.database.read(
         lambda con: (
             replies.latest(con, Purpose.ANNOTATE),
+            labels.human_labels(con),
             rounds.completed(con, kind=StepKind.TRAIN),
         )
     )
     labelled = {item_id: reply.label for item_id, reply in bought.items() if reply.label}
     found = await context.items_of(sorted(labelled))
     right = sum(item.gold == labelled[item.item_id] for item in found)
+    wrong = sum(
+        item.gold != labelled[item.item_id] and item.item_id not in by_person for item in found
+    )
     details = trained[-1].details if trained else {}
     trust = status.trust.accuracy
     return ReplayRow(
@@ -42,7 +46,7 @@ async def measure(
         control_low=trust.low if trust else None,
         control_high=trust.high if trust else None,
         expected_errors=details.get("expected_errors") if labelled else None,
-        true_errors=len(labelled) - right if labelled else None,
+        true_errors=wrong if labelled else None,
         human=status.budget.human_done,
         llm=status.budget.llm_done,
         cost_usd=status.budget.money_spent,
@@ -62,5 +66,7 @@ async def measure(
         data=data,
         rounds=settings.budget.rounds,
         test_size=status.test_size,
+        human_budget=settings.budget.human,
+        llm_budget=settings.budget.llm,
         curve=[point.accuracy.value for point in status.curve],
     )

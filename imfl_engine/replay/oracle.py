@@ -8,16 +8,20 @@ and the seed alone: all arms of a seed meet the same mistakes.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, TypeAdapter
 
 from imfl_engine.annotate.free import FreeAnnotator
 from imfl_engine.errors import UsageError
 from imfl_engine.events import Notice, Progress
 from imfl_engine.types import AnnotationRequest, Item, Reply, ReplyStatus, option_letter
 from imfl_engine.views import CostEstimate
+
+_CONFUSION = TypeAdapter(dict[str, dict[str, Annotated[float, Field(ge=0.0, allow_inf_nan=False)]]])
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +59,16 @@ def parse_noise(spec: str) -> Noise:
     """Parse what follows ``simulated:``.
 
     A share (``0.75``), ``chance``, a share with labels that are always mistaken
-    (``0.9,neutral=positive``), or the path of a JSON file ``{truth: {label: share}}``.
+    (``0.9,neutral=positive``), or the path of a JSON file ``{truth: {label: share}}``, where a truth
+    that is not named is always answered rightly. Raises `UsageError` for anything else.
     """
     first, *rest = spec.split(",")
     if first.endswith(".json"):
         try:
-            return Noise(confusion=json.loads(Path(first).read_text("utf-8")))
+            rows = _CONFUSION.validate_json(Path(first).read_bytes())
+            if not all(sum(row.values()) > 0 for row in rows.values()):
+                raise ValueError("a row without a share")
+            return Noise(confusion=rows)
         except (OSError, ValueError) as error:
             raise UsageError(
                 f"The confusion matrix '{first}' cannot be read.",
@@ -71,7 +79,8 @@ def parse_noise(spec: str) -> Noise:
     except ValueError:
         accuracy = 2.0
     pairs = [part.partition("=") for part in rest]
-    if accuracy > 1.0 or (accuracy < 0.0 and first != "chance") or not all(b for _, b, _ in pairs):
+    known = first == "chance" or 0.0 <= accuracy <= 1.0
+    if not known or not all(between for _, between, _ in pairs):
         raise UsageError(
             f"'simulated:{spec}' is no simulated annotator.",
             "Write simulated:0.75, simulated:chance, simulated:0.9,neutral=positive or a JSON file.",
@@ -79,11 +88,25 @@ def parse_noise(spec: str) -> Noise:
     return Noise(accuracy, {truth.strip(): said.strip() for truth, _, said in pairs})
 
 
+def _check_names(noise: Noise, labels: Sequence[str]) -> None:
+    """Raise `UsageError` for noise that speaks of other labels; options have none to check."""
+    named = {*noise.always, *noise.always.values(), *noise.confusion}
+    named |= {label for row in noise.confusion.values() for label in row}
+    unknown = sorted(named - set(labels)) if labels else []
+    if unknown:
+        raise UsageError(
+            f"The simulated annotator speaks of '{unknown[0]}', which is no label of this task.",
+            f"The labels are: {', '.join(labels[:10])}{', …' if len(labels) > 10 else ''}.",
+        )
+
+
 class SimulatedAnnotator(FreeAnnotator):
     """An annotator that knows the gold labels and errs on purpose."""
 
     def __init__(self, noise: Noise, labels: Sequence[str], *, spec: str, seed: int) -> None:
+        """Raise `UsageError` where ``noise`` names a label that is not among ``labels``."""
         super().__init__()
+        _check_names(noise, labels)
         self._noise = noise
         self._labels = tuple(labels)
         self._spec = spec

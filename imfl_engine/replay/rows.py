@@ -18,9 +18,10 @@ class ReplayRow:
 
     ``accuracy`` and ``macro_f1`` are of the final model on the test set. ``llm_accuracy`` compares
     the labels bought for training with gold; ``control_*`` is what the control slice said about it
-    without knowing. ``expected_errors`` is the label model's count, ``true_errors`` the count
-    itself. None means there was nothing to measure. ``simulated`` marks every row whose LLM was
-    made of gold labels.
+    without knowing. ``expected_errors`` is the label model's count among the bought labels that no
+    person has replaced, ``true_errors`` the count itself. None means there was nothing to measure.
+    ``human`` and ``llm`` are the labels there were in the end. ``simulated`` marks every row whose LLM
+    was made of gold labels.
     """
 
     dataset: str
@@ -58,7 +59,15 @@ class ReplayRow:
     """Settings other than an arm's words and the flags, as in ``training.frozen_layers=3``."""
     data: str = ""
     """A hash of the files it was measured on, how they were read and split, and of the budget."""
+    human_budget: int | None = None
+    llm_budget: int | None = None
     curve: list[float] = field(default_factory=list)
+
+    @property
+    def budget(self) -> tuple[int, int]:
+        """The human and LLM labels that were to be bought; in older files, those there were."""
+        human, llm = self.human_budget, self.llm_budget
+        return (self.human if human is None else human, self.llm if llm is None else llm)
 
     @property
     def key(self) -> tuple[Any, ...]:

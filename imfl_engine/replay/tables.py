@@ -41,10 +41,10 @@ def poster_tables(rows: Sequence[ReplayRow]) -> tuple[Table, Table, Table]:
 def summary_table(rows: Sequence[ReplayRow]) -> Table:
     """Return one line an arm and annotator: accuracy and macro-F1 by data set, cost, time."""
     datasets = _datasets(rows)
-    groups = _group(rows, lambda row: (_target(row), row.arm, _source(row)))
+    groups = _group(rows, lambda row: (_target(row), row.arm, _labels(row), _source(row)))
     lines = []
-    for (target, arm, source), members in groups.items():
-        cells = [target, arm, source]
+    for key, members in groups.items():
+        cells = list(key)
         for dataset in datasets:
             here = [row for row in members if row.dataset == dataset]
             accuracy = spread([row.accuracy for row in here if row.accuracy is not None])
@@ -57,16 +57,15 @@ def summary_table(rows: Sequence[ReplayRow]) -> Table:
         lines.append(tuple(cells))
     return Table(
         "Every arm",
-        ("target", "arm", "LLM", *datasets, "cost, $", "seconds"),
+        ("target", "arm", "labels", "LLM", *datasets, "cost, $", "seconds"),
         tuple(lines),
         _note(rows, "Accuracy ± spread over seeds (seeds) / macro-F1, in per cent"),
     )
 
 
 def _fidelity(rows: Sequence[ReplayRow]) -> Table:
-    plain = [r for r in rows if (r.schedule, r.retrieval) == ("variable", "similar") or not r.llm]
-    plain += [r for r in rows if not r.human]
-    groups = _group(plain, lambda r: (_target(r), r.human, r.llm, r.query, _loss(r), _source(r)))
+    plain = [row for row in rows if _is_plain(row)]
+    groups = _group(plain, lambda r: (_target(r), *r.budget, r.query, _loss(r), _asked(r)))
     datasets = _datasets(rows)
     lines = [
         (target, str(human), str(llm), query, loss, source, *_accuracies(members, datasets))
@@ -80,19 +79,27 @@ def _fidelity(rows: Sequence[ReplayRow]) -> Table:
     )
 
 
+def _is_plain(row: ReplayRow) -> bool:
+    """Whether a row differs from the default in what the first table shows alone."""
+    if all(row.budget):
+        return (row.schedule, row.retrieval) == ("variable", "similar")
+    return row.schedule == ("one-batch" if row.query == "random" else "variable")
+
+
 def _batches(rows: Sequence[ReplayRow]) -> Table:
-    both = [row for row in rows if row.human and row.llm and row.training == "retrain"]
+    both = [row for row in rows if all(row.budget) and row.training == "retrain"]
     groups = _group(
-        both, lambda r: (_target(r), r.query, r.loss, _size(r), r.retrieval, _source(r))
+        both,
+        lambda r: (_target(r), r.query, r.loss, _labels(r), _size(r), r.retrieval, _source(r)),
     )
     datasets = _datasets(rows)
-    lines = [
-        (target, f"{query} {loss}", *size, retrieval, source, *_accuracies(members, datasets))
-        for (target, query, loss, size, retrieval, source), members in groups.items()
-    ]
+    lines = []
+    for (target, query, loss, labels, size, retrieval, source), members in groups.items():
+        system = (target, f"{query} {loss}", labels, *size, retrieval, source)
+        lines.append((*system, *_accuracies(members, datasets)))
     return Table(
         "Batches and retrieval",
-        ("target", "system", "batches", "size", "retrieval", "LLM is", *datasets),
+        ("target", "system", "labels", "batches", "size", "retrieval", "LLM is", *datasets),
         tuple(lines),
         _note(rows, "Test accuracy, per cent, mean ± spread over seeds (seeds)"),
     )
@@ -147,8 +154,18 @@ def _target(row: ReplayRow) -> str:
     return ", ".join(filter(None, (row.target, row.changes)))
 
 
+def _labels(row: ReplayRow) -> str:
+    return " + ".join(map(str, row.budget))
+
+
 def _source(row: ReplayRow) -> str:
-    return "–" if not row.llm else row.annotator
+    return row.annotator if row.budget[1] else "–"
+
+
+def _asked(row: ReplayRow) -> str:
+    """The LLM, and how its examples are found where that is not by similarity."""
+    usual = row.retrieval == "similar" or not row.budget[1]
+    return _source(row) if usual else f"{_source(row)}, {row.retrieval}"
 
 
 def _datasets(rows: Sequence[ReplayRow]) -> tuple[str, ...]:

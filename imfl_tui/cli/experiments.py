@@ -18,6 +18,7 @@ from imfl_tui.cli.sources import open_data
 
 if TYPE_CHECKING:
     from imfl_engine.replay import ReplayRow, Table
+    from imfl_engine.settings import Settings
 
 DEFAULT_TEST_SHARE = "0.2"
 MAIN_ARMS = "eeq,eeq-split+two-mean,random+two-mean,human-200,human-1000"
@@ -106,9 +107,10 @@ async def replay(
         training__device=device,
         embedder=embedder,
     )
+    settings = settings_of(values, changes, "replay")
     config = ReplayConfig(
         dataset=dataset or preset or _name_of(train[0]),
-        settings=settings_of(values, changes, "replay"),
+        settings=settings,
         sources=sources,
         arms=chosen,
         seeds=range(first_seed, first_seed + seeds),
@@ -117,7 +119,8 @@ async def replay(
         changes=" ".join(sorted(changes or ())),
         data=_mark_of(
             [*train, test or DEFAULT_TEST_SHARE],
-            [text, context, options, label, id, preset, embedder, human, llm, rounds],
+            [text, context, options, label, id, preset, encoding],
+            settings,
         ),
     )
     rows: list[ReplayRow] = []
@@ -142,12 +145,15 @@ async def replay(
     say(f"{len(rows)} rows are in {out}.")
 
 
-def _mark_of(names: Sequence[str], common: Sequence[object]) -> str:
-    """A hash of what the files hold and of what all arms have in common.
+def _mark_of(names: Sequence[str], reading: Sequence[object], settings: Settings) -> str:
+    """A hash of what the files hold, of how they are read and of what all arms have in common.
 
-    A share or an ``hf:`` name stands for itself.
+    A share or an ``hf:`` name stands for itself. Device and key change no result; annotator and
+    target are columns of their own.
     """
-    digest = sha256(repr(list(common)).encode())
+    same = {"training": {"device", "target"}, "annotator": {"key_name", "spec"}}
+    common = settings.model_dump_json(exclude=same)
+    digest = sha256(repr([*reading, common]).encode())
     for name in names:
         path = Path(name).expanduser()
         files = sorted(path.rglob("*")) if path.is_dir() else [path]

@@ -70,3 +70,25 @@ async def test_an_item_with_options_is_answered_by_a_letter():
 def test_what_is_no_simulation_is_refused(spec):
     with pytest.raises(UsageError):
         parse_noise(spec)
+
+
+@pytest.mark.parametrize(
+    "content", ["[]", "{", '{"yes": {"yes": 0}}', '{"yes": {"no": -1}}', '{"yes": 1}', "3"]
+)
+def test_a_confusion_matrix_that_is_none_is_refused(tmp_path, content):
+    path = tmp_path / "confusion.json"
+    path.write_text(content)
+    with pytest.raises(UsageError, match="cannot be read"):
+        parse_noise(str(path))
+
+
+@pytest.mark.parametrize("spec", ["nan", "inf", "-0.1", "1.1", "0.5,yes"])
+def test_a_share_that_is_none_is_refused(spec):
+    with pytest.raises(UsageError, match="no simulated annotator"):
+        parse_noise(spec)
+
+
+def test_noise_about_other_labels_is_refused():
+    for spec in ("0.9,maybe=yess", "0.9,neutral=yes"):
+        with pytest.raises(UsageError, match="no label of this task"):
+            SimulatedAnnotator(parse_noise(spec), LABELS, spec=spec, seed=0)

@@ -62,7 +62,7 @@ def test_tables_give_mean_and_spread_over_seeds_and_say_that_the_llm_is_simulate
     fidelity, batches, labels = poster_tables(rows)
     assert fidelity.rows[0][-1] == "81.00 ± 1.41 (2)"
     assert fidelity.rows[1][-1] == "80.00 (1)"
-    assert batches.rows[0][2:5] == ("5", "variable", "similar")
+    assert batches.rows[0][2:6] == ("200 + 800", "5", "variable", "similar")
     assert labels.rows[0][:2] == ("simulated:0.75", "similar")
     for table in (fidelity, batches, labels, summary_table(rows)):
         assert "simulated" in table.note
@@ -71,7 +71,7 @@ def test_tables_give_mean_and_spread_over_seeds_and_say_that_the_llm_is_simulate
 
 def test_a_single_batch_has_no_size():
     rows = [replace(ROW, schedule="one-batch", arm="eeq+one-batch")]
-    assert poster_tables(rows)[1].rows[0][2:4] == ("1", "–")
+    assert poster_tables(rows)[1].rows[0][3:5] == ("1", "–")
 
 
 def test_an_arm_of_another_routing_is_not_averaged_with_the_paper_s():
@@ -96,4 +96,33 @@ def test_continued_training_is_a_line_of_its_own():
     assert [(line[4], line[-1]) for line in fidelity.rows] == [
         ("label-model", "80.00 (1)"),
         ("label-model, continued", "10.00 (1)"),
+    ]
+
+
+def test_a_budget_is_never_averaged_with_another():
+    small = replace(ROW, human=60, llm=240, accuracy=0.1)
+    for table in (*poster_tables([ROW, small])[:2], summary_table([ROW, small])):
+        assert len(table.rows) == 2
+
+
+def test_a_budget_that_was_not_used_up_stays_the_same_system():
+    cut = replace(ROW, seed=1, human_budget=200, llm_budget=800, llm=790)
+    for table in (*poster_tables([ROW, cut])[:2], summary_table([ROW, cut])):
+        assert len(table.rows) == 1
+
+
+def test_labels_of_one_kind_count_once_and_each_way_of_asking_by_itself():
+    alone = replace(ROW, arm="llm-1000", human=0, llm=1000, query="random", schedule="one-batch")
+    rows = [
+        alone,
+        replace(alone, seed=1, accuracy=0.6),
+        replace(alone, arm="llm-1000+zero-shot", retrieval="zero-shot", accuracy=0.3),
+        replace(alone, arm="llm-1000+equal", schedule="equal", accuracy=0.2),
+        replace(ROW, arm="human-1000+eeq", human=1000, llm=0, annotator="none"),
+    ]
+    fidelity, _, _ = poster_tables(rows)
+    assert [(line[5], line[-1]) for line in fidelity.rows] == [
+        ("simulated:0.75", "70.00 ± 14.14 (2)"),
+        ("simulated:0.75, zero-shot", "30.00 (1)"),
+        ("–", "80.00 (1)"),
     ]
