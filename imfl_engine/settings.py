@@ -167,6 +167,8 @@ class Training(_Model):
     """In which rounds the label model also hears two fine-tuned models, each about the half of the
     labels it was not trained on; that round's training takes two to three times as long. Needs 40
     labels, an LLM (not *neighbours*), the loss *label-model* and another target than *probe*."""
+    human_reliability: Annotated[float, Field(gt=0.5, le=1.0)] = 1.0
+    """Probability that a label of the person is right, as the label model sees it."""
     validation_share: Annotated[float, Field(ge=0.0, le=0.5)] = 0.0
     """Share of the human labels, never the control slice, held out for early stopping."""
     device: str = "auto"

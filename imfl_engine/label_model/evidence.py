@@ -100,11 +100,9 @@ class LabelModelOptions:
     l2: float = 1e-4
     """Ridge penalty of the head per mean loss."""
     human_reliability: float = 1.0
-    """Probability that a human label is right; below 1 human labels are softened too."""
+    """Probability that a human label is right; the rest goes to the other classes evenly."""
     soft_counts: float = 0.5
     """Weight of an LLM item's posterior in the confusion counts, against 1 for a pair."""
-    sharpness: float = 1.0
-    """Power of the posteriors that the heads learn from; 1 leaves them as they are."""
     prior_strength: float = 4.0
     """Pseudo-counts of each confusion row."""
 

@@ -18,10 +18,9 @@ def fit_exponents(
     start: Floats,
     *,
     signed: NDArray[np.bool_] | None = None,
-    weights: Floats | None = None,
     iterations: int = 25,
 ) -> Floats:
-    """Maximise ``sum_i w_i log q_i(truth_i)`` with ``q_i(y) ~ exp(theta . features[i, y])``.
+    """Maximise ``sum_i log q_i(truth_i)`` with ``q_i(y) ~ exp(theta . features[i, y])``.
 
     ``features`` (n, C, k) log-probabilities, ``truth`` (n,), ``start`` (k,) being also the mean of
     the normal prior that decides where data are few: its variance grows with n, because with few
@@ -33,7 +32,6 @@ def fit_exponents(
     if not n:
         return theta
     positive = np.ones(len(start), bool) if signed is None else ~signed
-    w = np.ones(n) if weights is None else weights
     at_truth = features[np.arange(n), truth]
     precision = np.eye(len(start)) / min(max(n / ITEMS_PER_VARIANCE, LEAST_VARIANCE), MOST_VARIANCE)
     for _ in range(iterations):
@@ -41,9 +39,9 @@ def fit_exponents(
         q = np.exp(logits - logits.max(axis=1, keepdims=True))
         q /= q.sum(axis=1, keepdims=True)
         means = np.einsum("nc,nck->nk", q, features)
-        gradient = (w[:, None] * (means - at_truth)).sum(axis=0) + precision @ (theta - start)
+        gradient = (means - at_truth).sum(axis=0) + precision @ (theta - start)
         centred = features - means[:, None, :]
-        hessian = np.einsum("n,nc,nck,ncl->kl", w, q, centred, centred, optimize=True) + precision
+        hessian = np.einsum("nc,nck,ncl->kl", q, centred, centred, optimize=True) + precision
         step = np.linalg.solve(hessian, gradient)
         theta = theta - np.clip(step, -0.5, 0.5)
         theta = np.where(positive, np.maximum(theta, 0.0), theta)

@@ -145,17 +145,11 @@ def _refit_belief(problem: _Problem, chain: _Chain, *, taught_by_llm: bool) -> N
         heads = chain.heads
     if not weights.any():
         return
-    logits = heads.logits(sharpen(chain.posterior, problem.options.sharpness))
+    logits = heads.logits(chain.posterior)
     if not problem.has_vector.all():
         shares = (chain.posterior * weights[:, None]).sum(axis=0) + 1.0
         logits[~problem.has_vector] = np.log(shares / shares.sum())
     chain.logits = logits
-
-
-def sharpen(posterior: Floats, power: float) -> Floats:
-    """Raise rows (n, C) to ``power`` and normalise: soft targets that commit themselves more."""
-    raised = posterior**power
-    return np.asarray(raised / raised.sum(axis=1, keepdims=True))
 
 
 def _update_posteriors(problem: _Problem, whole: _Chain, parts: list[_Chain]) -> None:

@@ -61,9 +61,9 @@ def training_set(
         if model is None:
             model = fit(evidence, classes=classes, seed=seed)
         position = {int(item): row for row, item in enumerate(model.ids)}
-        where = np.array([position[int(item)] for item in rows.ids[llm]], dtype=np.int64)
+        where = np.array([position[int(item)] for item in rows.ids[labelled]], dtype=np.int64)
         if len(where):
-            targets[llm] = model.posterior[where]
+            targets[labelled] = model.posterior[where]
         weights[llm] = llm_weight
     elif loss == "two-mean":
         if human.any() and llm.any():

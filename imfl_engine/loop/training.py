@@ -13,7 +13,7 @@ import numpy as np
 
 from imfl_engine import label_model
 from imfl_engine.events import Event, ModelReady, Notice
-from imfl_engine.label_model import LabelModel, TrainingSet
+from imfl_engine.label_model import LabelModel, LabelModelOptions, TrainingSet
 from imfl_engine.loop.context import LoopContext
 from imfl_engine.loop.evidence import Gathered, gather
 from imfl_engine.loop.fine_tune import fine_tune
@@ -132,6 +132,7 @@ async def _fit(context: LoopContext, gathered: Gathered) -> LabelModel:
         gathered.evidence,
         classes=len(gathered.classes),
         seed=context.settings.seed,
+        options=LabelModelOptions(human_reliability=context.settings.training.human_reliability),
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from imfl_engine.label_model import Evidence, fit, training_set
+from imfl_engine.label_model import Evidence, LabelModelOptions, fit, training_set
 
 
 def made_up(llm_labels, *, n=600, classes=3, humans=120, seed=0, **more):
@@ -156,3 +156,15 @@ def test_the_baselines_prefer_right_labels(loss):
     right = evidence.llm[result.ids] == truth[result.ids]
     share = np.average(right[llm], weights=result.weights[llm])
     assert share > 0.76
+
+
+def test_a_person_who_errs_is_believed_that_much():
+    _, evidence = made_up(uniform_noise(0.75))
+    human = evidence.human >= 0
+    for reliability in (1.0, 0.9):
+        options = LabelModelOptions(human_reliability=reliability)
+        model = fit(evidence, classes=3, seed=0, options=options)
+        built = training_set("label-model", evidence, model, 3, 0)
+        targets = built.targets[np.isin(built.ids, evidence.ids[human])]
+        assert targets.max(axis=1) == pytest.approx(reliability)
+        assert targets.argmax(axis=1).tolist() == evidence.human[human].tolist()
