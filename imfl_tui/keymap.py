@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from textual.binding import Binding, BindingType
@@ -56,20 +56,22 @@ class LabelKey:
 
 
 def assign_label_keys(
-    labels: Sequence[tuple[str, str, str]], reserved: Collection[str]
+    labels: Sequence[tuple[str, str, str]],
+    reserved: Collection[str],
+    avoided: Collection[str] = (),
 ) -> tuple[LabelKey, ...]:
     """Give each label ``(name, wished key, description)`` a key.
 
     A wished key wins unless it is reserved or taken; labels that *are* one digit (0 and 1) keep
-    it; then come 1–9 and the letters no command of the screen uses.
+    it; then come 1–9 and the letters that are neither reserved nor ``avoided``.
     """
     taken: dict[int, str] = {}
-    free = set(reserved)
     for index, (name, wish, _) in enumerate(labels):
         own = wish or (name if len(name) == 1 and name.isdigit() else "")
-        if len(own) == 1 and own not in free and own not in taken.values():
+        if len(own) == 1 and own not in reserved and own not in taken.values():
             taken[index] = own
-    pool = [key for key in "123456789abcdefghijklmnopqrstuvwxyz" if key not in free]
+    commands = {*reserved, *avoided}
+    pool = [key for key in "123456789abcdefghijklmnopqrstuvwxyz" if key not in commands]
     spare = iter([key for key in pool if key not in taken.values()])
     return tuple(
         LabelKey(taken[index] if index in taken else next(spare, ""), name, description)
@@ -93,6 +95,15 @@ def bindings_by_id(groups: Iterable[tuple[str, Iterable[BindingType]]]) -> dict[
             if isinstance(binding, Binding) and binding.id:
                 found[binding.id] = binding
     return found
+
+
+def command_letters(
+    groups: Iterable[Iterable[BindingType]], codes: Mapping[str, str]
+) -> frozenset[str]:
+    """The single characters among the keys of bindings; ``codes`` are the remapped ones by id."""
+    bindings = (one for group in groups for one in group if isinstance(one, Binding))
+    keys = (codes.get(one.id or "", one.key).split(",") for one in bindings)
+    return frozenset(key for several in keys for key in several if len(key) == 1)
 
 
 def check_keymap(

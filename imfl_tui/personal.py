@@ -9,7 +9,7 @@ from textual.binding import Binding
 from textual.dom import DOMNode
 
 from imfl_engine.errors import ImflError
-from imfl_tui.keymap import bindings_by_id, check_keymap, key_name
+from imfl_tui.keymap import bindings_by_id, check_keymap, command_letters, key_name
 from imfl_tui.preferences import Preferences, load_preferences, preferences_path, save_preferences
 from imfl_tui.reporting import ReportingApp
 from imfl_tui.screens import registry
@@ -27,6 +27,7 @@ class PersonalApp(ReportingApp):
         self._span_styles: dict[str, Style] = {}
         self.preferences = Preferences()
         self.problems: list[ImflError] = []
+        self._codes: dict[str, str] = {}
         self.key_names: dict[str, str] = {}
         """The keys a person has given commands, by their ids, as they are written."""
         self.register_theme(DARK)
@@ -60,6 +61,7 @@ class PersonalApp(ReportingApp):
         groups = [("app", self.BINDINGS), *registry.bindings()]
         keys, problems = check_keymap(wishes, groups)
         self.set_keymap(keys)
+        self._codes = keys
         self.key_names = {name: key_name(codes.split(",")[0]) for name, codes in keys.items()}
         if problems:
             self.problems.append(
@@ -73,6 +75,10 @@ class PersonalApp(ReportingApp):
         """The key of a command by its id, as it is mapped now."""
         usual = bindings_by_id([("app", self.BINDINGS), *registry.bindings()])
         return self.key_names.get(command) or key_name(usual[command].key.split(",")[0])
+
+    def letters_of(self, mode: str) -> frozenset[str]:
+        """The letters and digits that are commands on a screen, as they are mapped now."""
+        return command_letters([self.BINDINGS, registry.bindings_of(mode)], self._codes)
 
     def handle_bindings_clash(self, clashed_bindings: set[Binding], node: DOMNode) -> None:
         """Say once that two commands want one key; `check_keymap` refuses these beforehand."""

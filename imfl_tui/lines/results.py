@@ -50,21 +50,22 @@ def class_lines(evaluation: Evaluation, width: int) -> list[Line]:
     wide = longest + 33 <= width
     precision, recall, f1, support = (11, 8, 7, 6) if wide else (6, 5, 5, 6)
     name = max(min(longest, width - precision - recall - f1 - support - 1), 6)
-    weakest = min(c.f1 for c in evaluation.classes)
+    weakest = min((c.f1 for c in evaluation.classes if c.support), default=0.0)
     room = max(width - name - 33, 0)
     names = ("precision", "recall") if wide else ("prec", "rec")
     head = f"{'':{name}}{names[0]:>{precision}}{names[1]:>{recall}}{'F1':>{f1}} {'n':>{support}}"
     lines: list[Line] = [line((head, "dim"))]
     for c in evaluation.classes:
-        mark = ("▾", "bad") if c.f1 == weakest and len(evaluation.classes) > 1 else (" ", "")
+        is_weakest = c.support and c.f1 == weakest and len(evaluation.classes) > 1
+        scores = [fraction(x) if c.support else "—" for x in (c.precision, c.recall, c.f1)]
         row: list[Span] = line(
             pad(one_line(c.label, name), name),
-            f"{fraction(c.precision):>{precision}}{fraction(c.recall):>{recall}}",
-            (f"{fraction(c.f1):>{f1}}", "strong"),
-            mark,
+            f"{scores[0]:>{precision}}{scores[1]:>{recall}}",
+            (f"{scores[2]:>{f1}}", "strong"),
+            ("▾", "bad") if is_weakest else (" ", ""),
             (f"{thousands(c.support):>{support}}", "dim"),
         )
-        if room >= 10:
+        if room >= 10 and c.support:
             row.extend([Span("  "), *bar(c.f1, min(room - 2, 24), "model")])
         lines.append(row)
     return lines
@@ -93,31 +94,27 @@ Cell = Callable[[CurvePoint, CurvePoint | None], Span]
 def cost_columns(points: Sequence[CurvePoint], width: int) -> list[tuple[str, int, Cell]]:
     """The columns that fit ``width``, the most telling ones first: title, cells, figure.
 
-    Minutes and dollars are shown where any were spent; what a round gained is divided by what it
-    cost, because a label is cheap or dear by what it changes.
+    What a round gained is divided by the minutes and dollars it cost, where any were spent, because
+    a label is cheap or dear by what it changes; then come those themselves.
     """
     narrow = width < 40
     always: list[tuple[str, int, Cell]] = [
         ("rd" if narrow else "round", 3 if narrow else 5, lambda p, b: Span(f"{p.round}")),
         ("you", 6, lambda p, b: Span(thousands(p.human))),
         ("LLM", 8, lambda p, b: llm_labels(p)),
-        ("right", 8, lambda p, b: Span(fraction(p.accuracy.value, 3), "strong")),
+        ("right", 7, lambda p, b: Span(fraction(p.accuracy.value, 3), "strong")),
         ("gain", 7, _gain),
     ]
-    if_spent: list[tuple[str, int, Cell]] = []
-    if points[-1].minutes:
-        if_spent += [
-            ("min", 6, lambda p, b: Span(f"{_minutes(p, b):.0f}", "dim")),
-            ("gain/min", 10, lambda p, b: _per(p, b, _minutes(p, b))),
-        ]
-    if points[-1].cost_usd:
-        if_spent += [
-            ("cost", 8, lambda p, b: Span(money(_cost(p, b)), "dim")),
-            ("gain/$", 9, lambda p, b: _per(p, b, _cost(p, b))),
-        ]
+    minutes, dollars = points[-1].minutes, points[-1].cost_usd
+    if_spent: list[tuple[float, tuple[str, int, Cell]]] = [
+        (minutes, ("gain/min", 9, lambda p, b: _per(p, b, _minutes(p, b)))),
+        (dollars, ("gain/$", 8, lambda p, b: _per(p, b, _cost(p, b)))),
+        (minutes, ("min", 6, lambda p, b: Span(f"{_minutes(p, b):.0f}", "dim"))),
+        (dollars, ("cost", 8, lambda p, b: Span(money(_cost(p, b)), "dim"))),
+    ]
     columns = list(always)
-    for column in if_spent:
-        if sum(size for _, size, _ in columns) + column[1] <= width:
+    for spent, column in if_spent:
+        if spent and sum(size for _, size, _ in columns) + column[1] <= width:
             columns.append(column)
     return columns
 
@@ -147,6 +144,15 @@ def _per(point: CurvePoint, before: CurvePoint | None, spent: float) -> Span:
     return Span(f"{_points_gained(point, before) / spent:+.1f}", "dim")
 
 
+def _gained_in_all(points: Sequence[CurvePoint]) -> list[str]:
+    """What all rounds after the first gained, per minute and dollar they cost."""
+    first, last = points[0], points[-1]
+    spent = [(_minutes(last, first), "a minute"), (_cost(last, first), "a dollar")]
+    gained = _points_gained(last, first)
+    each = [f"{gained / of:+.1f} {name}" for of, name in spent if of > 0]
+    return [f"since the first {gained:+.1f} points: {', '.join(each)}"] if each else []
+
+
 def _padded(span: Span, size: int) -> Span:
     return span._replace(text=pad(span.text, size, "right"))
 
@@ -169,6 +175,8 @@ def cost_lines(points: Sequence[CurvePoint], width: int) -> list[Line]:
     if spent:
         labels = points[-1].human + points[-1].llm
         totals.append(f"{money(spent)} in all, {money(spent / max(labels, 1))} a label")
-    whole = " · ".join(totals)
-    lines.extend(line((row, "dim")) for row in ([whole] if cells(whole) <= width else totals))
+    totals += _gained_in_all(points)
+    whole = " · ".join(totals[:2])
+    rows = [whole, *totals[2:]] if cells(whole) <= width else totals
+    lines.extend(line((row, "dim")) for text in rows for row in wrap(text, max(width, 10)))
     return [*lines, *left_out_lines(points, width)]

@@ -91,14 +91,13 @@ class AnnotateScreen(ImflScreen):
             return
         annotation = self.imfl.jobs.annotation
         panel = self.query_one("#figures", Text)
-        width = max((panel.size.width or self.size.width - 4), 30)
         job = self.imfl.jobs.rounds
         paused = bool(job and job.paused)
         if annotation is None:
             price = self.imfl.estimate if self.imfl.costs_money() else None
             panel.show(waiting_lines(status, price, bool(job)))
         else:
-            panel.show(figure_lines(annotation, width, paused=paused))
+            panel.show(lambda width: figure_lines(annotation, width, paused=paused))
         replies = tuple(reversed(annotation.replies)) if annotation else self._stored
         rows = self.query_one(Rows)
         added = len(replies) - len(self._replies)

@@ -94,8 +94,8 @@ class ExploreScreen(ItemListScreen):
         yield Labels(id="labels")
 
     async def begin(self) -> None:
-        """Prepare the keys: digits only, letters are commands here."""
-        self.assign_schema_keys(set("abcdefghijklmnopqrstuvwxyz"), wishes=False)
+        """Prepare the keys."""
+        self.assign_schema_keys()
 
     async def resumed(self) -> None:
         """Fetch anew: labels may have changed."""

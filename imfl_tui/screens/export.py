@@ -121,7 +121,7 @@ class ExportScreen(ImflScreen):
     def status_changed(self, status: Status) -> None:
         """Count what there is."""
         panel = self.query_one("#content", Text)
-        panel.show(content_lines(status, panel.size.width or 70))
+        panel.show(lambda width: content_lines(status, width))
 
     def on_resize(self) -> None:
         """Wrap the words anew."""

@@ -88,15 +88,10 @@ class LabelScreen(BatchScreen):
     async def begin(self) -> None:
         """Prepare the keys; the items come with the first resume."""
         self._opinions = self.imfl.preferences.show_opinions
-        reserved = {
-            key
-            for key, active in self.active_bindings.items()
-            if len(key) == 1 and active.binding.id != "label.accept"
-        }
         self.query_one(Aids).name_keys(
             self.imfl.key_of("label.guidelines"), self.imfl.key_of("label.similar")
         )
-        self.assign_schema_keys(reserved | {"a"})
+        self.assign_schema_keys()
         self._show_guidelines()
 
     async def resumed(self) -> None:

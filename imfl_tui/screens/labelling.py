@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
+from dataclasses import replace
 
 from textual import events
 
@@ -48,11 +49,18 @@ class LabellingScreen(ImflScreen):
 
     # ------------------------------------------------------------------ keys
 
-    def assign_schema_keys(self, reserved: Collection[str], *, wishes: bool = True) -> None:
-        """Give the task's labels their keys; without ``wishes`` none that the settings name."""
-        labels = self.project.settings.task.labels
-        specs = [(spec.name, spec.key if wishes else "", spec.description) for spec in labels]
-        self._schema = assign_label_keys(specs, reserved)
+    def assign_schema_keys(self) -> None:
+        """Give the task's labels their keys: the same on every screen, or none.
+
+        A key that the settings name and that is a command here means the command.
+        """
+        specs = [(one.name, one.key, one.description) for one in self.project.settings.task.labels]
+        label, review = self.imfl.letters_of("label"), self.imfl.letters_of("review")
+        here = self.imfl.letters_of(self.PAGE)
+        self._schema = tuple(
+            replace(key, key="") if key.key in here else key
+            for key in assign_label_keys(specs, label, avoided=review)
+        )
         self.use_keys(self._schema)
 
     def use_keys_for(self, item: Item) -> None:

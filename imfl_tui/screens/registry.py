@@ -52,6 +52,11 @@ def modes() -> dict[str, str | Callable[[], Screen[Any]]]:
     return {entry.mode: entry.make for entry in SCREENS}
 
 
+def bindings_of(mode: str) -> Sequence[BindingType]:
+    """The bindings of one screen, which imports it."""
+    return next(entry for entry in SCREENS if entry.mode == mode).load().BINDINGS
+
+
 def bindings() -> list[tuple[str, Sequence[BindingType]]]:
     """The bindings of every screen, which imports them all: only for a remapped keyboard."""
     return [(entry.mode, entry.load().BINDINGS) for entry in SCREENS]

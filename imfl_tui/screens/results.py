@@ -48,6 +48,7 @@ class ResultsScreen(ImflScreen):
             yield Calibration(id="calibration")
             yield Text(title="what each round cost and gained", id="costs", classes="panel")
             yield Curve(id="curve")
+        yield Curve(id="below")
 
     async def resumed(self) -> None:
         """Fetch the newest figures."""
@@ -78,9 +79,10 @@ class ResultsScreen(ImflScreen):
     def _show(self) -> None:
         status, evaluation = self.imfl.status, self._evaluation
         if status is not None:
-            self.query_one(Curve).show(status.curve, status.majority)
+            for curve in self.query(Curve):
+                curve.show(status.curve, status.majority)
             costs = self.query_one("#costs", Text)
-            costs.show(cost_lines(status.curve, costs.size.width or 50), rewind=False)
+            costs.show(lambda width: cost_lines(status.curve, width), rewind=False)
         if not self._fetched:
             return
         classes = self.query_one("#classes", Text)
@@ -91,7 +93,7 @@ class ResultsScreen(ImflScreen):
             classes.show([line(("Nothing measured yet.", "dim"))])
             return
         summary.show(summary_lines(evaluation))
-        classes.show(class_lines(evaluation, classes.size.width or 50), rewind=False)
+        classes.show(lambda width: class_lines(evaluation, width), rewind=False)
         self.query_one(Confusion).show(evaluation.labels, evaluation.confusion)
         self.query_one(Calibration).show(
             evaluation.calibration, evaluation.expected_calibration_error

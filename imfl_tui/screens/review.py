@@ -75,7 +75,7 @@ class ReviewScreen(ItemListScreen):
 
     async def begin(self) -> None:
         """Prepare the keys."""
-        self.assign_schema_keys({key for key in self.active_bindings if len(key) == 1})
+        self.assign_schema_keys()
 
     async def resumed(self) -> None:
         """Fetch the queue anew: there may be new labels, or better risks."""

@@ -65,10 +65,11 @@ class TrainScreen(ImflScreen):
         if status is None:
             return
         panel = self.query_one("#figures", Text)
-        width = max(panel.size.width or self.size.width - 4, 30)
         waiting = waiting_words(status, self.imfl.jobs)
-        panel.show(figure_lines(run, width) if run else [line((waiting, "dim"))])
-        self.query_one(LossPlot).show(run, before=past_lines(status.curve, width))
+        panel.show((lambda width: figure_lines(run, width)) if run else [line((waiting, "dim"))])
+        curve = status.curve
+        before = (lambda width: past_lines(curve, width)) if curve else None
+        self.query_one(LossPlot).show(run, before=before)
         self.refresh_bindings()
 
     async def action_begin(self) -> None:

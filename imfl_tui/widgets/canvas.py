@@ -7,7 +7,7 @@ the next item, and text from outside away from markup.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from rich.segment import Segment
 from rich.style import Style
@@ -137,6 +137,8 @@ class Canvas(Widget, can_focus=False):
         if self._lines is None or self._built_for != size:
             keys: Mapping[str, str] = getattr(self.app, "key_names", {})
             built = self.build(*size)
+            if len(built) > size[1] > 1:
+                built = self.build(max(size[0] - 1, 0), size[1])  # the thumb has the last column
             self._lines = [remapped(spans, keys) for spans in built] if keys else built
             self._built_for = size
             self.top = min(self.top, max(len(self._lines) - size[1], 0))
@@ -215,20 +217,24 @@ class Canvas(Widget, can_focus=False):
             event.stop()
 
 
+Lines = Sequence[Line] | Callable[[int], Sequence[Line]]
+"""Lines, or what makes them for a width."""
+
+
 class Text(Canvas):
-    """A canvas that shows the lines it was given."""
+    """A canvas that shows the lines it was given, or that are made for its width."""
 
     def __init__(
         self, *, title: str = "", id: str | None = None, classes: str | None = None
     ) -> None:
         super().__init__(title=title, id=id, classes=classes)
-        self._content: Sequence[Line] = ()
+        self._content: Lines = ()
 
-    def show(self, lines: Sequence[Line], *, rewind: bool = True) -> None:
-        """Show ``lines``."""
+    def show(self, lines: Lines, *, rewind: bool = True) -> None:
+        """Show ``lines``, or what a function makes of the width."""
         self._content = lines
         self.redraw(rewind=rewind)
 
     def build(self, width: int, height: int) -> Sequence[Line]:
         """The given lines."""
-        return self._content
+        return self._content(width) if callable(self._content) else self._content

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 from imfl_tui.jobs import TrainingRun
@@ -75,18 +75,23 @@ class LossPlot(Canvas):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id, classes="panel")
         self._run: TrainingRun | None = None
-        self._before: Sequence[Line] = ()
+        self._before: Callable[[int], Sequence[Line]] | None = None
 
-    def show(self, run: TrainingRun | None, *, before: Sequence[Line] = ()) -> None:
-        """Show this run, or ``before`` while it has no step."""
+    def show(
+        self, run: TrainingRun | None, *, before: Callable[[int], Sequence[Line]] | None = None
+    ) -> None:
+        """Show this run, or what ``before`` makes of the width while it has no step."""
         self._run, self._before = run, before
-        self.set_title("trained so far" if self._shows_before else "loss   ◆ validation")
+        title = "loss   ◆ validation" if run is not None and run.validation else "loss"
+        self.set_title("trained so far" if self._shows_before else title)
         self.redraw()
 
     def build(self, width: int, height: int) -> Sequence[Line]:
         """The plot."""
-        return self._before if self._shows_before else loss_lines(self._run, width, height)
+        if self._before is not None and self._shows_before:
+            return self._before(width)
+        return loss_lines(self._run, width, height)
 
     @property
     def _shows_before(self) -> bool:
-        return bool(self._before) and (self._run is None or not self._run.losses)
+        return self._before is not None and (self._run is None or not self._run.losses)

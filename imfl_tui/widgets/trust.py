@@ -17,19 +17,19 @@ def trust_lines(trust: LlmTrust, width: int) -> list[Line]:
         return [line((text, "dim")) for text in wrap(words, max(width, 1))]
     lines: list[Line] = []
     if trust.accuracy is not None:
-        right = round(trust.accuracy.value * trust.accuracy.n)
         lines.append(
             line(
-                f"{right} of {trust.accuracy.n} control{' items' if width >= 44 else ''} right ",
+                ("right on ", "dim"),
                 (f"{trust.accuracy.value * 100:.0f} %", "strong"),
                 (f" ({trust.accuracy.low * 100:.0f}–{trust.accuracy.high * 100:.0f})", "dim"),
+                f" of {plural(trust.accuracy.n, 'control item')}",
             )
         )
     else:
         lines.append(line(("not measured yet: no control item answered", "dim")))
     if trust.worst_pair is not None:
         truth, said, times, of = trust.worst_pair
-        tail = f", {times} of {of}"
+        tail = f", {times} of your {of}"
         room = max(width - len(tail) - 13, 12)
         first = min(
             cells(one_line(truth, room)), max(room // 2, room - cells(one_line(said, room)))

@@ -380,3 +380,18 @@ async def test_decisions_in_review_and_explore_count_as_the_persons_time(make_ap
         await pilot.press("1")
         await until(app, lambda: len(project.events) > before)
         assert 0 < project.events[-1].seconds < 60
+
+
+async def test_a_label_has_one_key_on_every_screen(make_app):
+    project = FakeProject(labels=tuple(f"label {n:02}" for n in range(77)))
+    app = make_app(project)
+    async with app.run_test(size=(120, 40)) as pilot:
+        found = {}
+        for mode in ("label", "review", "explore"):
+            await go(app, pilot, mode)
+            found[mode] = dict(app.screen._by_key)
+        assert len(found["label"]) >= 20
+        assert found["review"] == found["label"]
+        # what is a command in Explore gives no label there
+        assert found["explore"].items() <= found["label"].items()
+        assert len(found["explore"]) >= 9

@@ -223,9 +223,12 @@ def test_what_a_round_gained_is_divided_by_the_minutes_and_dollars_it_cost(width
     found = dict(zip(titles, last, strict=True))
     assert found["gain"] == "+6.0"
     if width >= 51:
-        assert (found["min"], found["gain/min"]) == ("12", "+0.5")
+        assert (found["gain/min"], found["gain/$"]) == ("+0.5", "+3.0")
     if width >= 98:
-        assert (found["cost"], found["gain/$"]) == ("$2.00", "+3.0")
+        assert (found["min"], found["cost"]) == ("12", "$2.00")
+    below = " ".join(text.strip() for text in lines[3:])
+    assert "+6.0 points: +0.5 a minute, +3.0 a dollar" in below
+    assert all(len(text) <= width for text in lines)
 
 
 def test_columns_of_minutes_and_dollars_are_left_out_where_none_were_spent():
