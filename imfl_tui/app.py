@@ -150,13 +150,14 @@ class ImflApp(JobRunner):
             await self._project.close()
 
     async def action_quit(self) -> None:
-        """Leave; asks only when a running job would be cut short."""
+        """Leave; asks only when a running job would be cut short, which embedding ahead is not."""
         from imfl_tui.screens.dialogs import Confirm
 
-        if not self._state.busy:
+        missed = [name for name in self._state.running if name != "prefetch"]
+        if not missed:
             await self._leave()
             return
-        running = [job_states.describe(self._state, name) for name in self._state.running]
+        running = [job_states.describe(self._state, name) for name in missed]
         self.push_screen(
             Confirm(
                 "Quit while jobs run?",

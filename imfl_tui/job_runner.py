@@ -95,7 +95,7 @@ class JobRunner(PersonalApp):
                 with contextlib.suppress(Exception):
                     await asyncio.shield(close())
             self._workers_by_job.pop(name, None)
-            self._state = job_states.finish(self._state, name)
+            self._state = job_states.finish(self._state, name, error)
             self._publish()
             if not self._state.busy and self._publisher is not None:
                 self._publisher.pause()

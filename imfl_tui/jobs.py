@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from imfl_engine.errors import ImflError
 from imfl_engine.events import (
     Annotated,
     Event,
@@ -90,6 +91,8 @@ class Jobs:
     annotation: Annotation | None = None
     training: TrainingRun | None = None
     notices: tuple[Notice, ...] = ()
+    failure: ImflError | None = None
+    """Why the rounds stopped, until they begin again."""
 
     @property
     def busy(self) -> bool:
@@ -109,17 +112,19 @@ class Jobs:
 
 def start(jobs: Jobs, name: str) -> Jobs:
     """A job begins."""
-    return replace(jobs, running={**jobs.running, name: Job(name)})
+    failure = None if name == "rounds" else jobs.failure
+    return replace(jobs, running={**jobs.running, name: Job(name)}, failure=failure)
 
 
-def finish(jobs: Jobs, name: str) -> Jobs:
-    """A job ended, whichever way; what it showed last stays visible."""
+def finish(jobs: Jobs, name: str, error: ImflError | None = None) -> Jobs:
+    """A job ended, whichever way; what it showed last stays visible, and why it stopped."""
     running = {key: job for key, job in jobs.running.items() if key != name}
     annotation, training = jobs.annotation, jobs.training
     if name == "rounds":
         annotation = replace(annotation, running=False) if annotation else None
         training = replace(training, running=False) if training else None
-    return replace(jobs, running=running, annotation=annotation, training=training)
+    failure = error if name == "rounds" else jobs.failure
+    return replace(jobs, running=running, annotation=annotation, training=training, failure=failure)
 
 
 def mark(jobs: Jobs, name: str, *, paused: bool = False, stopping: bool = False) -> Jobs:

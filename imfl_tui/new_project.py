@@ -15,6 +15,7 @@ from imfl_engine.errors import ImflError
 from imfl_engine.views import CostEstimate, ImportReport
 from imfl_tui import drafts
 from imfl_tui.drafts import Draft
+from imfl_tui.questions import without_later_answers
 
 if TYPE_CHECKING:
     from imfl_engine.data.reading import Source
@@ -70,9 +71,9 @@ class NewProject:
         elif step == "columns":
             await self._find_labels()
         elif step == "labels":
-            drafts.plan_settings(replace(self.draft, model=self.draft.model or "?"))
+            drafts.plan_settings(without_later_answers(self.draft, "labels"))
         elif step == "annotator":
-            settings = drafts.plan_settings(self.draft)
+            settings = drafts.plan_settings(without_later_answers(self.draft, "annotator"))
             if settings.annotator.kind == "openai" and self.tested is None:
                 await self.test_annotator()
         elif step == "budget":
@@ -104,7 +105,7 @@ class NewProject:
 
     async def test_annotator(self) -> None:
         """Ask the annotator one short question."""
-        settings = drafts.plan_settings(self.draft)
+        settings = drafts.plan_settings(without_later_answers(self.draft, "annotator"))
         notices = await drafts.test_annotator(settings)
         self.tested = ("✓ it answers", " ".join(notices))
 

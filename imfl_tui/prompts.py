@@ -6,7 +6,7 @@ import json
 
 from imfl_engine.types import Reply
 from imfl_engine.views import ItemDetail
-from imfl_tui.text import money, thousands
+from imfl_tui.text import fraction, money, thousands
 
 
 def prompt_parts(source: ItemDetail | Reply) -> list[tuple[str, str]]:
@@ -23,10 +23,19 @@ def prompt_parts(source: ItemDetail | Reply) -> list[tuple[str, str]]:
     return parts
 
 
+def demonstration_parts(detail: ItemDetail) -> list[tuple[str, str]]:
+    """The person's labels that an annotator without a prompt was shown, nearest first."""
+    shown = [
+        f"{fraction(max(one.similarity, 0.0))}  {one.label}\n     {one.text}"
+        for one in detail.demonstrations
+    ]
+    return [] if detail.messages or not shown else [("your labels it was shown", "\n".join(shown))]
+
+
 def messages_parts(messages: str | None) -> list[tuple[str, str]]:
     """The messages of a chat request (JSON) by role; what is no such JSON is shown as it is."""
     if not messages:
-        return [("", "No prompt: this annotator reads none.")]
+        return [("", "This annotator reads no prompt.")]
     try:
         loaded = json.loads(messages)
     except json.JSONDecodeError:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from imfl_tui.drafts import Draft
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,3 +61,13 @@ STEPS = (
     )),
     Step("create", "Ready?", ()),
 )  # fmt: skip
+
+
+def without_later_answers(draft: Draft, title: str) -> Draft:
+    """The draft as if no step after the one called ``title`` had been answered.
+
+    What is wrong with a later answer must not keep a person from getting there.
+    """
+    place = [step.title for step in STEPS].index(title)
+    later = {question.name for step in STEPS[place + 1 :] for question in step.fields}
+    return replace(draft, **{name: getattr(Draft(), name) for name in later})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from imfl_engine.types import StepKind
 from imfl_engine.views import CostEstimate, Status
-from imfl_tui.jobs import Jobs, describe
+from imfl_tui.jobs import STEP_WORDS, Jobs, describe
 from imfl_tui.spans import Line, Span, line
 from imfl_tui.text import money_range, one_line, plural, roughly
 from imfl_tui.widgets.rounds import folded
@@ -35,7 +35,16 @@ def place_words(status: Status) -> str:
 def next_line(
     status: Status, estimate: CostEstimate | None, jobs: Jobs, *, asks_money: bool
 ) -> Line:
-    """What Enter does now, in one sentence with its cost."""
+    """What Enter does now, in one sentence with its cost, and why the last try stopped."""
+    now = _what_enter_does(status, estimate, jobs, asks_money=asks_money)
+    if jobs.failure is None or jobs.rounds is not None:
+        return now
+    return [*now, Span("   ✗ stopped: ", "bad"), Span(one_line(jobs.failure.message, 120), "bad")]
+
+
+def _what_enter_does(
+    status: Status, estimate: CostEstimate | None, jobs: Jobs, *, asks_money: bool
+) -> Line:
     step = status.step
     left = max(step.total - step.done, 0)
     if step.kind is StepKind.LABEL:
@@ -61,4 +70,4 @@ def next_line(
             price = f" for about {money_range(estimate.money_low, estimate.money_high)}"
         words = f"{plural(left, 'item')} by {one_line(status.annotator, 40)}{price}"
         return line((" enter ", "key"), ("annotate ", "strong"), words)
-    return line((" enter ", "key"), ("go on", "strong"), (" the engine's turn", "dim"))
+    return line((" enter ", "key"), ("go on ", "strong"), (STEP_WORDS[step.kind], "dim"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from imfl_engine.settings import Task
 from imfl_engine.types import Item, option_letter
 from imfl_engine.views import ItemDetail, Opinion
 from imfl_tui.spans import Line, Span, line
@@ -64,3 +65,10 @@ def item_parts(detail: ItemDetail) -> list[tuple[str, str]]:
     if detail.cost_usd:
         parts.append(("cost", money(detail.cost_usd)))
     return parts
+
+
+def guideline_parts(task: Task) -> list[tuple[str, str]]:
+    """By what is labelled, for reading: the guidelines, and what each label means."""
+    meanings = [f"{one.name}: {one.description}" for one in task.labels if one.description]
+    parts = [("guidelines", task.guidelines.strip()), ("labels", "\n".join(meanings))]
+    return [(heading, text) for heading, text in parts if text]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from imfl_engine.types import Action, LabelEvent, StepKind
 from imfl_engine.views import Opinion, QueueItem, Status
-from imfl_tui.jobs import Jobs, describe
+from imfl_tui.jobs import STEP_WORDS, Jobs, describe
 from imfl_tui.queue import Answer
 from imfl_tui.spans import Line, Span, line, spread
 from imfl_tui.text import duration, fraction, one_line, plural, roughly
@@ -97,6 +97,28 @@ def undone(event: LabelEvent | None, text: str = "") -> str:
     return f"Undone: {words} · {one_line(text, 44)}" if text else f"Undone: {words}"
 
 
+def failure_lines(jobs: Jobs) -> list[Line]:
+    """Why the rounds stopped, and what helps."""
+    failure = jobs.failure
+    if failure is None or jobs.rounds is not None:
+        return []
+    return [
+        line(""),
+        line(("  ✗ stopped: ", "bad"), (one_line(failure.message, 300), "bad")),
+        line(("    ", ""), (one_line(failure.hint, 300), "dim")),
+    ]
+
+
+def _review_words() -> list[Span]:
+    return [
+        Span("Meanwhile ", "dim"),
+        Span("esc", "key", command="app.home"),
+        Span(" "),
+        Span("r", "key", command="home.review"),
+        Span(" reviews the LLM's labels.", "dim"),
+    ]
+
+
 def end_lines(status: Status, jobs: Jobs, price: str, answers: Sequence[Answer]) -> list[Line]:
     """What stands in the item's place when nothing waits for the person."""
     step = status.step
@@ -127,11 +149,8 @@ def end_lines(status: Status, jobs: Jobs, price: str, answers: Sequence[Answer])
         lines.append(line(""))
         lines.append(
             line(
-                ("  It goes on by itself. Meanwhile ", "dim"),
-                Span("esc", "key", command="app.home"),
-                " ",
-                Span("r", "key", command="home.review"),
-                (" reviews the LLM's labels.", "dim"),
+                ("  It goes on by itself. ", "dim"),
+                *(_review_words() if status.trust.labels else ()),
             )
         )
     elif step.kind is StepKind.ANNOTATE:
@@ -141,6 +160,6 @@ def end_lines(status: Status, jobs: Jobs, price: str, answers: Sequence[Answer])
         lines.append(line("  ", ("enter ", "key"), ("annotate ", "strong"), words))
     else:
         lines.append(
-            line("  ", ("enter ", "key"), ("go on ", "strong"), ("the engine's turn", "dim"))
+            line("  ", ("enter ", "key"), ("go on ", "strong"), (STEP_WORDS[step.kind], "dim"))
         )
-    return lines
+    return [*lines, *failure_lines(jobs)]

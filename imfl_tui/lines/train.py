@@ -47,6 +47,7 @@ def past_lines(curve: Sequence[CurvePoint], width: int) -> list[Line]:
                 llm._replace(text=f"{llm.text:>8}"),
                 (f"{duration(point.seconds):>13}", "dim"),
                 (f"{fraction(point.accuracy.value, 3):>11}", "strong"),
+                (f" ({fraction(point.accuracy.low)}–{fraction(point.accuracy.high)})", "dim"),
             )
         )
     return [*rows, *left_out_lines(curve, width)]
@@ -66,8 +67,9 @@ def figure_lines(run: TrainingRun, width: int) -> list[Line]:
         state,
         (f"epoch {last.epoch:.1f}", ""),
         (f"loss {last.loss:.3f}", ""),
-        (f"{last.samples_per_second:.0f} samples/s", ""),
     ]
+    if last.samples_per_second >= 1:
+        facts.append((f"{last.samples_per_second:.0f} samples/s", ""))
     if run.running and run.ready is None:
         facts.append((f"{duration(last.eta_seconds)} left", ""))
     device = one_line(last.device, 40)

@@ -13,7 +13,7 @@ from imfl_engine.types import Reply, StepKind
 from imfl_engine.views import Status
 from imfl_tui.jobs import KEPT_REPLIES, Jobs
 from imfl_tui.lines.annotate import figure_lines, reply_row, waiting_lines
-from imfl_tui.prompts import prompt_parts
+from imfl_tui.prompts import demonstration_parts, prompt_parts
 from imfl_tui.screens.base import HOME, ImflScreen
 from imfl_tui.screens.dialogs import Reader
 from imfl_tui.spans import Line, line
@@ -60,9 +60,10 @@ class AnnotateScreen(ImflScreen):
         """The footer names what does something now."""
         job, status = self.imfl.jobs.rounds, self.imfl.status
         over = status is not None and status.step.kind is StepKind.FINISHED
+        asking = self.imfl.jobs.in_step(StepKind.ANNOTATE)
         needless = {
             "begin": over if job is None else not job.paused,
-            "pause": job is None,
+            "pause": not asking or bool(job and job.paused),
             "stop": job is None,
             "prompt": not self._replies,
         }
@@ -116,8 +117,7 @@ class AnnotateScreen(ImflScreen):
 
     async def _fetch_texts(self) -> None:
         rows = self.query_one(Rows)
-        first = max(rows.cursor - 2, 0)
-        shown = [reply.item_id for reply in self._replies[first : first + rows.page]]
+        shown = [reply.item_id for reply in self._replies[rows.first : rows.first + rows.page]]
         missing = [item_id for item_id in shown if item_id not in self._texts]
         if missing:
             found = await self.project.texts(missing)
@@ -154,13 +154,15 @@ class AnnotateScreen(ImflScreen):
             await self.imfl.stop_job("rounds")
             self.notify("Stopped. Every reply so far is kept; Enter goes on.", timeout=4)
 
-    def action_prompt(self) -> None:
+    async def action_prompt(self) -> None:
         """Show what the LLM was sent for the label under the cursor."""
-        rows = self.query_one(Rows)
-        if self._replies:
-            self.app.push_screen(
-                Reader("What the LLM was shown", prompt_parts(self._replies[rows.cursor]))
-            )
+        if not self._replies:
+            return
+        reply = self._replies[self.query_one(Rows).cursor]
+        detail = await self.attempt(lambda: self.project.detail(reply.item_id))
+        if detail is not None:
+            parts = [*prompt_parts(reply), *demonstration_parts(detail)]
+            self.app.push_screen(Reader("What the LLM was shown", parts))
 
     def action_move(self, step: int) -> None:
         """Move among the replies."""

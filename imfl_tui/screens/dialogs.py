@@ -62,7 +62,8 @@ class Confirm(ModalScreen[bool]):
     """A yes-or-no question about something that costs or stops."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("y,enter", "dismiss(True)", "Yes", id="confirm.yes"),
+        # not Enter: it is pressed before it is thought about
+        Binding("y", "dismiss(True)", "Yes", id="confirm.yes"),
         Binding("n,escape", "dismiss(False)", "No", id="confirm.no"),
     ]
 
@@ -160,7 +161,7 @@ class Picker(ModalScreen[str | None]):
 
     def _row(self, index: int, width: int) -> Line:
         name = self._found[index]
-        shown = one_line(name, min(40, width))
+        shown = one_line(name, max(width * 3 // 5, 20) if name in self._words else width)
         words = one_line(self._words.get(name, ""), max(width - len(shown) - 2, 0))
         return [Span(shown), Span("  "), Span(words, "dim")]
 

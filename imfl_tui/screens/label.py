@@ -14,16 +14,30 @@ from imfl_engine.errors import ImflError
 from imfl_engine.types import Origin
 from imfl_engine.views import QueueItem
 from imfl_tui.keymap import LabelKey
+from imfl_tui.lines.item import guideline_parts, item_parts
 from imfl_tui.lines.label import last_line, why_shown
 from imfl_tui.screens.base import HOME
 from imfl_tui.screens.batch import BatchScreen
+from imfl_tui.screens.dialogs import Reader
 from imfl_tui.widgets.aids import Aids
 from imfl_tui.widgets.canvas import Text
 from imfl_tui.widgets.item import ItemFace, ItemPane
 from imfl_tui.widgets.labels import Labels
 
 ON_AN_ITEM = frozenset(
-    ["skip", "reject", "flag", "note", "pick", "opinions", "fold", "forward", "scroll", "panel"]
+    [
+        "skip",
+        "reject",
+        "flag",
+        "note",
+        "pick",
+        "opinions",
+        "open",
+        "fold",
+        "forward",
+        "scroll",
+        "panel",
+    ]
 )
 """Actions that need an item in view."""
 
@@ -42,6 +56,9 @@ class LabelScreen(BatchScreen):
         Binding("n", "note", "Note", id="label.note", tooltip="Write a comment"),
         Binding("slash", "pick", "Pick", id="label.pick", tooltip="Find a label by its letters"),
         Binding("o", "opinions", "Opinions", id="label.opinions", tooltip="What model and LLM say"),
+        Binding(
+            "d", "open", "Open", id="label.open", tooltip="Item, options and guidelines in full"
+        ),
         Binding("g", "panel('guidelines')", "Guidelines", id="label.guidelines"),
         Binding("s", "panel('similar')", "Similar", id="label.similar"),
         Binding("z", "fold", "Unfold", id="label.fold", show=False, tooltip="Fold a long context"),
@@ -89,7 +106,9 @@ class LabelScreen(BatchScreen):
         """Prepare the keys; the items come with the first resume."""
         self._opinions = self.imfl.preferences.show_opinions
         self.query_one(Aids).name_keys(
-            self.imfl.key_of("label.guidelines"), self.imfl.key_of("label.similar")
+            self.imfl.key_of("label.guidelines"),
+            self.imfl.key_of("label.similar"),
+            self.imfl.key_of("label.open"),
         )
         self.assign_schema_keys()
         self._show_guidelines()
@@ -217,6 +236,16 @@ class LabelScreen(BatchScreen):
         """Show or hide what model and LLM say about this item."""
         self._opinions = not self._opinions
         self._show_item(rewind=False)
+
+    async def action_open(self) -> None:
+        """Show the item in full, and by what it is labelled."""
+        item = self._batch.current
+        if item is None:
+            return
+        detail = await self.attempt(lambda: self.project.detail(item.item.item_id))
+        if detail is not None:
+            parts = [*item_parts(detail), *guideline_parts(self.project.settings.task)]
+            self.app.push_screen(Reader(f"Item {detail.item.key}", parts))
 
     def action_fold(self) -> None:
         """Fold or unfold a long context."""

@@ -14,7 +14,7 @@ from imfl_engine.types import Origin
 from imfl_engine.views import ItemDetail, ReviewPage, ReviewRow, Status
 from imfl_tui.fetches import Fetches
 from imfl_tui.lines.review import Decision, detail_lines, recount, review_row, totals_line
-from imfl_tui.prompts import prompt_parts
+from imfl_tui.prompts import demonstration_parts, prompt_parts
 from imfl_tui.screens.base import HOME
 from imfl_tui.screens.dialogs import Ask, Reader
 from imfl_tui.screens.labelling import ItemListScreen
@@ -332,4 +332,8 @@ class ReviewScreen(ItemListScreen):
         """Show exactly what the LLM was sent and what it answered."""
         detail = await self.fetch_detail()
         if detail is not None:
-            self.app.push_screen(Reader("What the LLM was shown", prompt_parts(detail)))
+            self.app.push_screen(
+                Reader(
+                    "What the LLM was shown", [*prompt_parts(detail), *demonstration_parts(detail)]
+                )
+            )

@@ -26,9 +26,9 @@ class Aids(Horizontal):
         """Whether similar items can be seen."""
         return bool(self._similar.display and self.display)
 
-    def name_keys(self, guidelines: str, similar: str) -> None:
-        """Write the keys that show and hide the panels into their titles."""
-        self._guidelines.set_title(f"{guidelines} guidelines")
+    def name_keys(self, guidelines: str, similar: str, opens: str) -> None:
+        """Write the keys that show, hide and open the panels into their titles."""
+        self._guidelines.set_title(f"{guidelines} guidelines · {opens} in full")
         self._similar.set_title(f"{similar} similar, labelled by you")
 
     def toggle(self, name: str) -> None:
@@ -73,11 +73,11 @@ def guideline_lines(task: Task, width: int) -> list[Line]:
 def similar_lines(found: Sequence[SimilarItem]) -> list[Line]:
     """Items like this one that the person has labelled."""
     if not found:
-        return [line(("You have not labelled anything like it.", "dim"))]
+        return [line(("None yet: items like it that you label appear here.", "dim"))]
     size = min(max(len(one_line(item.label, 16)) for item in found), 16)
     return [
         line(
-            (f"{fraction(item.similarity)} ", "dim"),
+            (f"{fraction(max(item.similarity, 0.0))} ", "dim"),
             (one_line(item.label, size).ljust(size), "human"),
             "  ",
             one_line(item.text, 160),

@@ -50,10 +50,7 @@ def curve_lines(
     _scale(plot, low, high, plot_height)
     if majority and low <= majority[1] <= high:
         y = round(row(majority[1]))
-        words = f" always “{one_line(majority[0], 14)}” {fraction(majority[1], 3)}"
-        plot.put(AXIS, y, "┄" * max(width - AXIS - len(words), 0), "rule")
-        if width - AXIS > len(words) + 4:
-            plot.put(width - len(words), y, words, "dim")
+        plot.put(AXIS, y, "┄" * max(width - AXIS, 0), "rule")
     spots: list[tuple[int, float]] = [(column(p.round), row(p.accuracy.value)) for p in points]
     for (ax, ay), (bx, by) in pairwise(spots):
         plot.stroke(ax * 2, _dots(ay), bx * 2, _dots(by), "accent")
@@ -67,6 +64,8 @@ def curve_lines(
     words = f"{fraction(final.value, 3)} ± {fraction(half, 3)}"
     if label_room:
         plot.put(spots[-1][0] + 2, round(spots[-1][1]), words, "strong")
+        if majority and low <= majority[1] <= high:
+            _name_floor(plot, majority[1], round(row(majority[1])), round(spots[-1][1]))
     axis = Raster(width, 1)
     axis.put(AXIS, 0, "─" * (width - AXIS), "rule")
     axis.put(0, 0, "round", "dim")
@@ -75,6 +74,13 @@ def curve_lines(
         if axis.width > column(number) + 2:
             axis.put(column(number) - 1, 0, text, "")
     return [*plot.rows(), *axis.rows()]
+
+
+def _name_floor(plot: Raster, share: float, y: int, taken: int) -> None:
+    """Write what the dotted line is to the right of the points, beside their last figure."""
+    words = f" always {fraction(share, 3)}"
+    place = y if y != taken else y + 1 if y + 1 < plot.height else y - 1
+    plot.put(plot.width - len(words), place, words, "dim")
 
 
 def _scale(plot: Raster, low: float, high: float, height: int) -> None:
@@ -108,13 +114,18 @@ class Curve(Canvas):
         super().__init__(title="Accuracy", id=id, classes="panel")
         self._points: Sequence[CurvePoint] = ()
         self._majority: tuple[str, float] | None = None
+        self._shown = False
 
     def show(self, points: Sequence[CurvePoint], majority: tuple[str, float] | None) -> None:
         """Show these points."""
         self._points, self._majority = points, majority
-        self.set_title(curve_title(points))
+        floor = f"┄ always “{one_line(majority[0], 20)}”" if majority and points else ""
+        self.set_title(curve_title(points), floor)
+        self._shown = True
         self.redraw()
 
     def build(self, width: int, height: int) -> Sequence[Line]:
-        """The plot."""
+        """The plot; nothing before anything is known."""
+        if not self._shown:
+            return ()
         return curve_lines(self._points, self._majority, width, height)

@@ -56,7 +56,7 @@ class Distribution(Canvas):
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(title="Labels bought", id=id, classes="panel")
-        self._counts: Sequence[LabelCount] = ()
+        self._counts: Sequence[LabelCount] | None = None
 
     def show(self, counts: Sequence[LabelCount]) -> None:
         """Show these counts."""
@@ -64,5 +64,7 @@ class Distribution(Canvas):
         self.redraw()
 
     def build(self, width: int, height: int) -> Sequence[Line]:
-        """The bars."""
+        """The bars; nothing before anything is known."""
+        if self._counts is None:
+            return ()
         return distribution_lines(self._counts, width, height)

@@ -12,6 +12,10 @@ from imfl_tui.keymap import key_name
 from imfl_tui.spans import Line, Span, width_of
 from imfl_tui.widgets.canvas import Canvas
 
+WORDLESS = ("app.help", "app.palette")
+KEPT = ("app.home", "explore.leave", *WORDLESS)
+"""Bindings that are named however narrow the terminal is: the way out, and to all others."""
+
 
 class Key(NamedTuple):
     """A key, what it does in a word or two, and the action a click runs."""
@@ -62,8 +66,8 @@ def keys_of(screen: Screen[Any]) -> list[Key]:
             continue
         namespace = "app" if active.node is screen.app else "screen"
         action = binding.action if "." in binding.action else f"{namespace}.{binding.action}"
-        keep = binding.id in ("app.help", "app.palette")
-        words = "" if keep else binding.description.lower()
+        keep = binding.id in KEPT
+        words = "" if binding.id in WORDLESS else binding.description.lower()
         keys.setdefault(action, Key(key_name(binding.key), words, action, keep))
     return sorted(keys.values(), key=lambda key: key.keep)
 

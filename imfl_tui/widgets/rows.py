@@ -67,6 +67,11 @@ class Rows(Canvas):
         return True
 
     @property
+    def first(self) -> int:
+        """The first row in view."""
+        return self._first
+
+    @property
     def page(self) -> int:
         """Rows that fit."""
         return max(self.size.height - (1 if self._head else 0), 1)
