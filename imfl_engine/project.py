@@ -197,7 +197,10 @@ class Project:
 
     async def check_annotator(self) -> Sequence[Event]:
         """See whether the annotator can be asked; raises `AnnotatorError` with nothing changed."""
-        return await self.context.annotator.check()
+        from imfl_engine.store.replies import DuckReplyStore
+
+        limit = self._settings.budget.money_usd
+        return await self.context.annotator.check(DuckReplyStore(self._database), limit_usd=limit)
 
     async def queue(self, limit: int = 20) -> list[QueueItem]:
         """Return the open items of the human batch in order, skipped ones last."""

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from imfl_engine.annotate.completion import Answer
+from imfl_engine.annotate.completion import Answer, Usage
 from imfl_engine.annotate.faults import Fault, learned_window
 from imfl_engine.annotate.prompts import Message, Prompt, Style, answer_schema
 from imfl_engine.annotate.tokens import Calibration, TokenRange, count_messages
@@ -25,6 +25,8 @@ REASONING_TOKENS = 4096
 """Output limit for models that think first; what they do not use is not billed."""
 OUTPUT_STEPS = (1024, REASONING_TOKENS, 16384)
 LEAST_ROOM = 48
+STARVED_AFTER = 8
+"""Answers in a row, each with the most room there is, that were thinking alone."""
 DISTRUST_AFTER = 3
 """Answers in a row without the schema's shape after which the schema is given up."""
 
@@ -58,6 +60,9 @@ class Asker:
         self.window = settings.context_tokens
         self._most_room: int | None = None
         self.calibration = Calibration()
+        self.hidden_input = 0
+        """Prompt tokens that the server adds to every request, as far as is known."""
+        self._starved = 0
         self._unshaped = 0
         self._both_names_tried = False
 
@@ -93,7 +98,9 @@ class Asker:
     def count(self, body: dict[str, Any]) -> TokenRange:
         """The prompt tokens of a request."""
         extra = json.dumps(body["response_format"]) if "response_format" in body else ""
-        return count_messages(body["messages"], extra)
+        own = count_messages(body["messages"], extra)
+        added = self.hidden_input
+        return TokenRange(own.low + added, own.likely + added, own.high + added) if added else own
 
     def adapt(self, fault: Fault) -> bool:
         """Leave out what the server refused; False when nothing is left to leave out."""
@@ -150,6 +157,21 @@ class Asker:
                 self.output_tokens = step
                 return True
         return False
+
+    def expect_output(self, used: int) -> None:
+        """An answer took ``used`` tokens, whatever its limit was: reserve as much from now on."""
+        if used > self.output_tokens:
+            self.output_tokens = next((step for step in OUTPUT_STEPS if step >= used), used)
+
+    def expect_input(self, usage: Usage, guessed: TokenRange) -> None:
+        """The first answer took more prompt tokens than we sent: the server adds some of its own."""
+        if usage.input > guessed.high:
+            self.hidden_input += usage.input - guessed.likely
+
+    def thought_only(self, answer: Answer) -> bool:
+        """Whether this endpoint has spent all it may on thinking so often that it says nothing."""
+        self._starved = self._starved + 1 if answer.starved else 0
+        return self._starved >= STARVED_AFTER
 
     def observe(self, prompt: Prompt, answer: Answer, guessed: TokenRange) -> None:
         """Learn from an answer: how tokens are counted, and whether the schema is enforced."""

@@ -10,6 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+MOST_HIDDEN = 65_536
+"""Hidden tokens of one request that a server may claim; more cannot be true."""
+
 
 @dataclass(frozen=True, slots=True)
 class Usage:
@@ -19,6 +22,18 @@ class Usage:
     cached: int
     output: int
     reasoning: int = 0
+
+    def is_believable(self, *, most_input: int, most_visible: int) -> bool:
+        """Whether it can be true of a request of these sizes, in tokens.
+
+        What a model thinks is billed even where it ignores the limit it was given.
+        """
+        visible = self.output - self.reasoning
+        return (
+            self.input <= most_input
+            and visible <= most_visible + 16
+            and self.reasoning <= MOST_HIDDEN
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +93,12 @@ def read_usage(usage: Any) -> Usage | None:
     thought = (
         _count(output_details.get("reasoning_tokens")) if isinstance(output_details, dict) else 0
     )
-    # Where hidden tokens are counted apart from the visible ones, both are billed.
+    # Where hidden tokens are counted apart from the visible ones, both are billed; some servers
+    # count them in the total alone.
     hidden = thought or 0
     output = completion + hidden if hidden > completion else completion
+    in_total_alone = max((_count(usage.get("total_tokens")) or 0) - prompt - output, 0)
+    hidden, output = hidden + in_total_alone, output + in_total_alone
     return Usage(prompt, min(cached or 0, prompt), output, hidden)
 
 

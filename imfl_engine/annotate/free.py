@@ -51,7 +51,9 @@ class FreeAnnotator(ABC):
     ) -> AsyncGenerator[Reply | Notice | Progress, None]:
         """Yield one reply for each request of a group, in their order."""
 
-    async def check(self) -> Sequence[Notice]:
+    async def check(
+        self, store: ReplyStore | None = None, *, limit_usd: float | None = None
+    ) -> Sequence[Notice]:
         """Nothing can be missing before the first request."""
         return ()
 

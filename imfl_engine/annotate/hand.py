@@ -126,11 +126,11 @@ class ItemInHand:
         """The server's count where it can be true, else ours (and a note that it is ours)."""
         said = sum(count_tokens(text).high for text in answer.texts)
         usage = answer.usage
-        if (
-            usage is not None
-            and usage.input <= count.high
-            and usage.output <= max(output_limit, said) + 16
+        most_visible = max(output_limit, said)
+        if usage is not None and usage.is_believable(
+            most_input=count.high, most_visible=most_visible
         ):
+            self._asker.expect_output(usage.output)
             return usage
         self.tally.note = ESTIMATED
         shown = sum(count_tokens(text).likely for text in answer.texts)

@@ -169,11 +169,17 @@ class ItemAsker:
                 answer=verdict.text,
             )
             await self._ledger.writer.write(settled)
-        again = verdict.status is None and (
-            self.asker.allow_more_output(output_limit) if verdict.starved else item.stage == 0
-        )
+        if verdict.starved:
+            again = self.asker.allow_more_output(output_limit)
+        else:
+            again = verdict.status is None and item.stage == 0
         if again:
             return verdict
+        if self.asker.thought_only(answer):
+            raise EndpointError(
+                f"{self._name} spends {output_limit:,} output tokens on thinking and says nothing.",
+                "Choose another model, or raise annotator.max_output_tokens; every request is paid.",
+            )
         reply = item.reply(verdict, prompt, messages, answer)
         await self._ledger.replies.write(Committed(reply))
         return reply

@@ -10,15 +10,14 @@ from collections.abc import AsyncGenerator, Sequence
 
 from imfl_engine.annotate.asking import Asker
 from imfl_engine.annotate.batch import BatchRun
-from imfl_engine.annotate.completion import Usage
 from imfl_engine.annotate.endpoint import Endpoint
 from imfl_engine.annotate.estimate import estimate_cost
 from imfl_engine.annotate.item import ItemAsker
 from imfl_engine.annotate.ledger import Ledger
 from imfl_engine.annotate.limits import Gate, Patience, PerMinute
 from imfl_engine.annotate.money import Price, find_price, unknown_price
-from imfl_engine.annotate.ports import Change, ReplyStore, Reserved, Settled
-from imfl_engine.annotate.probe import PROBE_ITEM, Probe
+from imfl_engine.annotate.ports import ReplyStore
+from imfl_engine.annotate.probe import Probe
 from imfl_engine.annotate.prompts import prompt_hash
 from imfl_engine.annotate.run import LOOKUP, Run
 from imfl_engine.events import Annotated, Notice, Progress
@@ -63,7 +62,7 @@ class EndpointAnnotator:
         self._online_price: Price | None = None
         self._price_looked_up = False
         self._probed = False
-        self._unrecorded: list[tuple[Usage, float]] = []
+        self._planned_output = self._asker.output_tokens
         self._outputs = [0, 0]  # answers seen, their output tokens
         self._question = self._fixed_part()
 
@@ -87,13 +86,21 @@ class EndpointAnnotator:
         """Whether the endpoint enforces the label set; None while that is unknown."""
         return self._asker.abilities.structured if self._probed else None
 
-    async def check(self) -> Sequence[Notice]:
+    async def check(
+        self, store: ReplyStore | None = None, *, limit_usd: float | None = None
+    ) -> Sequence[Notice]:
         """See `ports.Annotator.check`: one short question to the endpoint."""
         await self._need_price()
-        notices: list[Notice] = []
-        if not self._probed:
-            notices += await self._probe(None)
-        return notices
+        if self._probed:
+            return []
+        if store is None:
+            return await self._probe(None)
+        ledger = Ledger(store, limit_usd)
+        await ledger.open()
+        try:
+            return await self._probe(ledger)
+        finally:
+            await ledger.close()
 
     def estimate(
         self, requests: Sequence[AnnotationRequest], *, calls: int | None = None
@@ -124,10 +131,11 @@ class EndpointAnnotator:
         await ledger.open()
         run: Run | None = None
         try:
-            await self._record(ledger)
             if not self._probed and await self._anything_new(requests, store):
                 for notice in await self._probe(ledger):
                     yield notice
+            if (thinking := self._told_of_thinking(requests)) is not None:
+                yield thinking
             if self._settings.batch:
                 batch = BatchRun(
                     requests,
@@ -176,6 +184,23 @@ class EndpointAnnotator:
     async def close(self) -> None:
         """See `ports.Annotator.close`."""
         await self._endpoint.close()
+
+    def _told_of_thinking(self, requests: Sequence[AnnotationRequest]) -> Notice | None:
+        """Say once that the model thinks, where that was not known when the price was told."""
+        tokens = self._asker.output_tokens
+        if tokens <= self._planned_output:
+            return None
+        self._planned_output = tokens
+        cost = self.estimate(requests)
+        price = ""
+        if cost.money_low is not None and cost.money_high is not None:
+            price = f" This run may cost ${cost.money_low:.2f} to ${cost.money_high:.2f}."
+        return Notice(
+            "warning",
+            f"{self._settings.model} thinks before it answers, which is paid for: up to {tokens:,} "
+            f"output tokens a label.{price}",
+            "The limit in budget.money_usd holds; a model that does not think costs less.",
+        )
 
     async def _anything_new(self, requests: Sequence[AnnotationRequest], store: ReplyStore) -> bool:
         """Whether any request will be sent; a re-run of what is there costs nothing at all."""
@@ -240,33 +265,9 @@ class EndpointAnnotator:
         return price
 
     async def _probe(self, ledger: Ledger | None) -> list[Notice]:
-        """Find out what the endpoint takes; its cost is entered in a ledger, now or later."""
+        """Find out what the endpoint takes; what that costs is entered in ``ledger``."""
         price = self._online_price or await self._need_price()
         probe = Probe(self._endpoint, self._asker, self._patience, self._rng, price)
-        try:
-            notices = await probe.run(ledger)
-        finally:
-            self._unrecorded += probe.unrecorded
+        notices = await probe.run(ledger)
         self._probed = True
         return notices
-
-    async def _record(self, ledger: Ledger) -> None:
-        """Enter what a `check` before there was a store has cost."""
-        changes: list[Change] = []
-        for usage, usd in self._unrecorded:
-            charge = ledger.hold(usd)
-            if charge is None:
-                raise ledger.stop(usd)
-            changes.append(Reserved(charge, "probe", PROBE_ITEM, 0, usd))
-            settled: Settled = ledger.settled(
-                charge,
-                usd,
-                input_tokens=usage.input,
-                cached_tokens=usage.cached,
-                output_tokens=usage.output,
-                answer=None,
-            )
-            changes.append(settled)
-        if changes:
-            await ledger.writer.write(*changes)
-        self._unrecorded.clear()

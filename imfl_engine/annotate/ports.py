@@ -203,10 +203,14 @@ class Annotator(Protocol):
         """Whether asking costs no money, so that the loop may measure more often."""
         ...
 
-    async def check(self) -> Sequence[Notice]:
+    async def check(
+        self, store: ReplyStore | None = None, *, limit_usd: float | None = None
+    ) -> Sequence[Notice]:
         """See whether the annotator can be asked; find out what its endpoint can do.
 
-        Raises `KeyMissing`, `EndpointError` or `PriceUnknown`. Costs at most a few tokens.
+        Costs a few tokens, which are entered in ``store`` within ``limit_usd`` before they are spent;
+        without a store there is no project yet that could pay. Raises `KeyMissing`, `EndpointError`,
+        `PriceUnknown` or `BudgetReached`.
         """
         ...
 

@@ -6,12 +6,13 @@ import asyncio
 import random
 
 from imfl_engine.annotate.asking import Asker
-from imfl_engine.annotate.completion import Usage
+from imfl_engine.annotate.completion import MOST_HIDDEN, Answer, Usage
 from imfl_engine.annotate.endpoint import Endpoint
 from imfl_engine.annotate.faults import Fault, FaultKind
 from imfl_engine.annotate.ledger import Ledger
 from imfl_engine.annotate.limits import Patience
 from imfl_engine.annotate.money import Price
+from imfl_engine.annotate.tokens import TokenRange
 from imfl_engine.errors import EndpointError
 from imfl_engine.events import Notice
 
@@ -21,9 +22,7 @@ PROBE_ATTEMPTS = 6
 
 
 class Probe:
-    """Asks until the endpoint's abilities are known. ``unrecorded`` is what that cost, where there
-    was no ledger to enter it.
-    """
+    """Asks until the endpoint's abilities are known."""
 
     def __init__(
         self,
@@ -38,11 +37,11 @@ class Probe:
         self._patience = patience
         self._rng = rng
         self._price = price
-        self.unrecorded: list[tuple[Usage, float]] = []
 
     async def run(self, ledger: Ledger | None) -> list[Notice]:
         """Find out what the endpoint takes, and whether it enforces a schema, by its effect.
 
+        Every question is a charge in ``ledger``, where there is one (the set-up has none yet).
         Raises `KeyMissing`, `EndpointError` or `BudgetReached`.
         """
         asker, prompt, price = self._asker, self._asker.proof(), self._price
@@ -68,7 +67,7 @@ class Probe:
                 failed += 1
                 await self._after_fault(fault, failed)
                 continue
-            usage = answered.usage or Usage(count.likely, 0, 8)
+            usage = self._usage(answered, count)
             usd = price.cost(usage.input, usage.cached, usage.output)
             if ledger is not None and charge is not None:
                 await ledger.writer.write(
@@ -81,8 +80,6 @@ class Probe:
                         answer=None,
                     )
                 )
-            else:
-                self.unrecorded.append((usage, usd))
             if answered.starved and asker.allow_more_output(asker.output_tokens):
                 continue
             if asker.abilities.structured and not asker.proven(answered):
@@ -99,6 +96,16 @@ class Probe:
                     "strictly instead.",
                 )
             ]
+
+    def _usage(self, answered: Answer, count: TokenRange) -> Usage:
+        """The server's count where it can be true, else ours; what it adds is learned from it."""
+        usage, most_input = answered.usage, count.high + MOST_HIDDEN
+        visible = self._asker.output_tokens
+        if usage is None or not usage.is_believable(most_input=most_input, most_visible=visible):
+            return Usage(count.likely, 0, 8)
+        self._asker.expect_input(usage, count)
+        self._asker.expect_output(usage.output)
+        return usage
 
     async def _after_fault(self, fault: Fault, failed: int) -> None:
         """Adapt or wait; raises when the endpoint cannot be asked at all."""
