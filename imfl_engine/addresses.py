@@ -32,11 +32,12 @@ def address_problem(base_url: str | None) -> str | None:
         return None
     try:
         parts = urlsplit(base_url)
-        secret = bool(parts.password or parts.username or parts.query)
+        secret = bool(parts.password or parts.username or parts.query or parts.fragment)
+        _ = parts.port  # raises for one that cannot be
     except ValueError:
         return "is no http address"
     if parts.scheme not in ("http", "https") or not parts.hostname:
         return "is no http address"
     if secret:
-        return "holds a user, a password or a query, which would be written to the project file"
+        return "holds a user, a password, a query or a fragment, which would be written to the project file"
     return None

@@ -30,8 +30,9 @@ async def create_file(path: Path, settings: Settings, sources: Sequence[Source])
     if path.exists():
         Database.create(path)  # raises the right error
     unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.new")
-    database = Database.create(unfinished)
+    database: Database | None = None
     try:
+        database = Database.create(unfinished)
         await database.write(lambda con: settings_log.append(con, settings))
         report = await import_items(database, settings, sources)
         if sources and report.added == 0:
@@ -48,7 +49,8 @@ async def create_file(path: Path, settings: Settings, sources: Sequence[Source])
         path.with_name(path.name + ".wal").unlink(missing_ok=True)
         os.replace(unfinished, path)
     except BaseException:
-        database.close()
+        if database is not None:
+            database.close()
         for leftover in (unfinished, unfinished.with_name(unfinished.name + ".wal")):
             with contextlib.suppress(OSError):
                 leftover.unlink()

@@ -54,6 +54,8 @@ async def read_status(loop: Loop) -> Status:
         advice=_advice(facts, curve, budget, money_spent_up=state.money_spent_up),
         gold_available=facts.gold_available,
         imported=facts.imported,
+        replies=facts.replies,
+        money_spent_up=state.money_spent_up,
     )
 
 
@@ -74,6 +76,7 @@ class _Facts:
     costs: dict[int, float]
     minutes_of: dict[int, float]
     imported: int
+    replies: dict[str, int]
 
 
 def _facts(con: Connection) -> _Facts:
@@ -93,6 +96,7 @@ def _facts(con: Connection) -> _Facts:
         costs=reports.cost_by_round(con),
         minutes_of=reports.minutes_by_round(con),
         imported=reports.imported_labels(con),
+        replies=reports.reply_statuses(con),
     )
 
 

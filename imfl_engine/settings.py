@@ -6,6 +6,7 @@ reported at once with its dotted path (`parse_settings`).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from operator import attrgetter
 from typing import Annotated, Any, Literal
@@ -31,6 +32,10 @@ Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 FROZEN = ("task.kind", "task.labels", "embedder", "seed")
 """What cannot change once there are labels, because it would change what they mean."""
+
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+_KEY_LIKE = re.compile(r"(?:sk|pk|rk|gsk|hf|xai|ghp)_?[A-Za-z0-9]{16,}|AIza|[A-Za-z0-9]{40,}")
 
 
 class _Model(BaseModel):
@@ -127,6 +132,15 @@ class Annotator(_Model):
     batch: bool = False
     calibrate: bool = True
     """Whether the LLM also labels the human-labelled items, which is how its accuracy is measured."""
+
+    @field_validator("key_name")
+    @classmethod
+    def _key_name_is_a_name(cls, name: str) -> str:
+        if not _VARIABLE.fullmatch(name) or _KEY_LIKE.match(name):
+            raise ValueError(
+                "name an environment variable, such as OPENAI_API_KEY; the key itself stays there"
+            )
+        return name
 
     @field_validator("spec")
     @classmethod

@@ -127,6 +127,10 @@ class Status:
     gold_available: bool = False
     imported: int = 0
     """Human labels that were made elsewhere; only those of a batch count against the budget."""
+    replies: dict[str, int] = field(default_factory=dict)
+    """What became of the items the LLM was asked about for training, by `ReplyStatus`."""
+    money_spent_up: bool = False
+    """Whether the money limit has stopped the LLM, and has not been raised since."""
 
 
 @dataclass(frozen=True, slots=True)

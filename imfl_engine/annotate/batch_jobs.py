@@ -26,6 +26,7 @@ from imfl_engine.annotate.ports import (
     BatchSaved,
     Change,
     Committed,
+    Lost,
     PaidAnswer,
     ReplyStore,
     Reserved,
@@ -33,7 +34,7 @@ from imfl_engine.annotate.ports import (
 )
 from imfl_engine.annotate.prompts import Prompt
 from imfl_engine.annotate.provider import BatchProvider, Unclear, result_answer
-from imfl_engine.errors import ImflError
+from imfl_engine.errors import ANY_PROJECT, EndpointError, ImflError
 from imfl_engine.events import Notice, Progress
 from imfl_engine.types import AnnotationRequest, Item, Reply
 
@@ -135,6 +136,7 @@ class BatchJobs:
             annotator=self._name,
             entries=tuple(entries),
             created_at=time.time(),
+            where=self._items.endpoint.where,
         )
         # The reservations belong to the batch from here on, whatever happens to this process.
         await self._ledger.writer.write(*changes, BatchSaved(job))
@@ -160,10 +162,28 @@ class BatchJobs:
         await self._ledger.writer.write(*voided, BatchSaved(done))
         await self._ledger.refresh()
 
+    async def recall(self) -> AsyncIterator[Progress | Notice]:
+        """Stop the jobs that are under way and put on disk what they brought."""
+        for job in await self.unfinished():
+            if job.remote_id is not None:
+                await self._provider.cancel(job.remote_id)
+            async for event in self.finish(job, 0, len(job.entries)):
+                yield event
+
     async def finish(
         self, job: BatchJob, done: int, total: int
     ) -> AsyncIterator[Progress | Notice]:
-        """Wait for a job and put its results on disk; ``done`` of ``total`` requests are settled."""
+        """Wait for a job and put its results on disk; ``done`` of ``total`` requests are settled.
+
+        Raises `EndpointError` for one that is at another address.
+        """
+        here = self._items.endpoint.where
+        if job.where not in (None, here):
+            raise EndpointError(
+                f"A batch of {len(job.entries):,} requests is under way at {job.where}, not at {here}.",
+                f"Set annotator.base_url back to collect it: `imfl-tui config {ANY_PROJECT} "
+                "annotator.base_url ADDRESS`.",
+            )
         if job.remote_id is None:
             batch = await self._provider.find(job.batch_id)
             if batch is None:
@@ -173,6 +193,9 @@ class BatchJobs:
         remote_id, wait = job.remote_id or "", self._poll or POLL_FIRST
         while True:
             batch = await self._provider.state(remote_id)
+            if batch is None:
+                yield await self._write_off(job)
+                return
             status = str(batch.status)
             if status != job.status:
                 job = replace(job, status=status)
@@ -197,6 +220,18 @@ class BatchJobs:
                 f"The batch is {status}: {len(job.entries) - missing:,} of {len(job.entries):,} "
                 f"answers came and are kept, {missing:,} are asked again.",
             )
+
+    async def _write_off(self, job: BatchJob) -> Notice:
+        """The provider has forgotten the batch: its requests may have been billed."""
+        lost = [Lost(entry.charge_id) for entry in job.entries]
+        done = replace(job, status="unknown", finished=True)
+        await self._ledger.writer.write(*lost, BatchSaved(done))
+        await self._ledger.refresh()
+        return Notice(
+            "warning",
+            f"{self._items.endpoint.where} does not know the batch of {len(job.entries):,} requests "
+            "any more; they count as possibly billed and are asked again.",
+        )
 
     async def _collect(self, job: BatchJob, batch: Any) -> int:
         """Settle and commit what came, void what did not; return how many did not."""

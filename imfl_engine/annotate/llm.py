@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Sequence
 
 from imfl_engine.annotate.asking import Asker
 from imfl_engine.annotate.batch import BatchRun
+from imfl_engine.annotate.batch_jobs import BatchJobs
 from imfl_engine.annotate.endpoint import Endpoint
 from imfl_engine.annotate.estimate import estimate_cost
 from imfl_engine.annotate.item import ItemAsker
@@ -149,6 +150,8 @@ class EndpointAnnotator:
                 async for news in batch.events():
                     yield news
                 return
+            async for news in self._recall_batches(requests, store, ledger):
+                yield news
             run = Run(
                 requests,
                 item_asker=self._item_asker(ledger, price),
@@ -184,6 +187,28 @@ class EndpointAnnotator:
     async def close(self) -> None:
         """See `ports.Annotator.close`."""
         await self._endpoint.close()
+
+    async def _recall_batches(
+        self, requests: Sequence[AnnotationRequest], store: ReplyStore, ledger: Ledger
+    ) -> AsyncGenerator[Notice | Progress, None]:
+        """Stop batches that an earlier run with ``batch`` left, and keep what they brought.
+
+        Their items would be bought twice otherwise.
+        """
+        if not any(job.annotator == self.name for job in await store.batches()):
+            return
+        price = await asyncio.to_thread(self._price_of, batch=True)
+        jobs = BatchJobs(
+            {self.hash_of(request): request for request in requests},
+            item_asker=self._item_asker(ledger, price or await self._need_price()),
+            store=store,
+            ledger=ledger,
+            name=self.name,
+            poll=self._poll,
+        )
+        yield Notice("info", "A batch is under way: it is stopped, and what it brought is kept.")
+        async for event in jobs.recall():
+            yield event
 
     def _told_of_thinking(self, requests: Sequence[AnnotationRequest]) -> Notice | None:
         """Say once that the model thinks, where that was not known when the price was told."""
@@ -241,21 +266,22 @@ class EndpointAnnotator:
 
     def _find_price(self) -> Price | None:
         if not self._price_looked_up:
-            settings = self._settings
-            self._price, self._online_price = (
-                find_price(
-                    settings.model,
-                    base_url=self._base_url,
-                    price_input=settings.price_input,
-                    price_output=settings.price_output,
-                    batch=batch,
-                )
-                for batch in (settings.batch, False)
-            )
+            self._price = self._price_of(batch=self._settings.batch)
+            self._online_price = self._price_of(batch=False)
             self._price_looked_up = True
             if self._price is not None and self._asker.window is None:
                 self._asker.window = self._price.context_tokens
         return self._price
+
+    def _price_of(self, *, batch: bool) -> Price | None:
+        settings = self._settings
+        return find_price(
+            settings.model,
+            base_url=self._base_url,
+            price_input=settings.price_input,
+            price_output=settings.price_output,
+            batch=batch,
+        )
 
     async def _need_price(self) -> Price:
         # The price table takes most of a second to import: not on the app's loop.

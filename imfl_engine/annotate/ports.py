@@ -102,6 +102,8 @@ class BatchJob:
     status: str = "new"
     finished: bool = False
     created_at: float = 0.0
+    where: str | None = None
+    """The endpoint's address as shown to a person; None in jobs of older versions."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import random
 from collections.abc import Awaitable, Callable
@@ -65,9 +66,15 @@ class BatchProvider:
         return None
 
     async def state(self, remote_id: str) -> Any:
-        """The batch as it is now."""
+        """The batch as it is now; None if the provider does not know it any more."""
         client = await self._endpoint.client()
-        return await self._call(lambda: client.batches.retrieve(remote_id))
+        return await self._call(_known(lambda: client.batches.retrieve(remote_id)))
+
+    async def cancel(self, remote_id: str) -> None:
+        """Have the provider stop; what is done stays. One that has ended already is left alone."""
+        client = await self._endpoint.client()
+        with contextlib.suppress(EndpointError):
+            await self._call(_known(lambda: client.batches.cancel(remote_id)))
 
     async def results(self, file_id: str) -> dict[str, dict[str, Any]]:
         """The lines of a result file by their ``custom_id``; broken lines are left out."""
@@ -111,6 +118,20 @@ class BatchProvider:
             done = await found() if found is not None else None
             if done is not None:
                 return done
+
+
+def _known(make: Callable[[], Awaitable[T]]) -> Callable[[], Awaitable[T | None]]:
+    """The same call, giving None for what the provider does not know."""
+
+    async def call() -> T | None:
+        import openai
+
+        try:
+            return await make()
+        except openai.NotFoundError:
+            return None
+
+    return call
 
 
 def result_answer(result: dict[str, Any] | None) -> tuple[Answer | None, str]:

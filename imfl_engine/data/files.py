@@ -107,6 +107,11 @@ def reading(path: Path) -> Iterator[None]:
         ) from error
     except UnicodeDecodeError as error:
         raise _not_decodable(path, error.encoding) from error
+    except UnicodeError as error:  # UTF-16 without the mark that says which half comes first
+        raise DataError(
+            f"'{path}' is not in the encoding that was given: {error}.",
+            "Leave --encoding out, or name the right one.",
+        ) from error
     except OSError as error:
         reason = error.strerror or str(error)
         if error.errno == errno.ENAMETOOLONG:

@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from imfl_engine.loop.steps import LoopState, RoundSizes, next_step, sizes_of_round
+from imfl_engine.loop.steps import (
+    LoopState,
+    RoundSizes,
+    is_past,
+    next_step,
+    sizes_of_round,
+)
 from imfl_engine.types import Step, StepKind
 
 
@@ -66,6 +72,8 @@ def will_annotate(
     """Whether `Loop.advance`, called with the same words, comes to asking the annotator."""
     coming = dict(rounds_to_come(state, plan))
     finished = 0
+    if is_past(next_step(state), until):
+        return False
     while True:
         step = next_step(state)
         if step.kind is StepKind.FINISHED or (step.needs_person and not gold):

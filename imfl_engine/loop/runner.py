@@ -10,7 +10,14 @@ from contextlib import aclosing
 from imfl_engine.events import Event, Notice, StepFinished, StepStarted
 from imfl_engine.loop import annotation, evaluation, labelling, sampling, training
 from imfl_engine.loop.context import LoopContext
-from imfl_engine.loop.steps import LoopState, RoundSizes, is_last, next_step, sizes_of_round
+from imfl_engine.loop.steps import (
+    LoopState,
+    RoundSizes,
+    is_last,
+    is_past,
+    next_step,
+    sizes_of_round,
+)
 from imfl_engine.query import plan_rounds
 from imfl_engine.store import items, labels, replies, rounds, selections
 from imfl_engine.types import Step, StepKind
@@ -65,7 +72,12 @@ class Loop:
         sizes = RoundSizes(0, 0)
         now = counts.get(newest) if newest is not None else None
         done = {step.kind: step for step in completed if step.round == newest}
-        more = _was_raised(done.get(StepKind.START), self.limits(pool))
+        asked = done.get(StepKind.ANNOTATE)
+        more = _was_raised(
+            done.get(StepKind.START),
+            self.limits(pool),
+            stopped_at=asked.details.get("stopped_at_usd") if asked else None,
+        )
         if StepKind.TRAIN in done and await self.context.lost_model() == newest:
             del done[StepKind.TRAIN]
             done.pop(StepKind.EVALUATE, None)
@@ -147,11 +159,13 @@ class Loop:
         """Do every step that needs no person, one after the other.
 
         Stops when the person has to label (unless ``gold`` answers from the gold column), before a
-        step that ``may`` refuses, after the first completed step of kind ``until``, or after
-        ``rounds`` completed rounds.
+        step that ``may`` refuses, after the first completed step of kind ``until`` (at once where
+        the round has been through it), or after ``rounds`` completed rounds.
         """
         async with self._running:
             finished = 0
+            if is_past(next_step(await self.state()), until):
+                return
             while True:
                 state = await self.state()
                 step = next_step(state)
@@ -271,13 +285,20 @@ class Loop:
         return await self.context.database.read(selections.labelled_ids)
 
 
-def _was_raised(started: rounds.CompletedStep | None, limits: dict[str, float | None]) -> bool:
-    """Whether a limit is higher now than when the newest round began."""
+def _was_raised(
+    started: rounds.CompletedStep | None,
+    limits: dict[str, float | None],
+    *,
+    stopped_at: float | None,
+) -> bool:
+    """Whether a limit is higher now than when the newest round began, or when money stopped it."""
     if started is None:
         return False
     for name, now in limits.items():
         # A round of an older version noted no limits.
         before = started.details.get(name, now)
+        if name == "money" and stopped_at is not None:
+            before = stopped_at
         if before is not None and (now is None or now > before):
             return True
     return False

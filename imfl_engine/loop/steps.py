@@ -120,6 +120,14 @@ def _order(round: int) -> tuple[StepKind, ...]:
     )
 
 
+def is_past(step: Step, until: StepKind | None) -> bool:
+    """Whether the round that ``step`` belongs to has been through ``until`` already."""
+    order = _order(step.round)
+    if until not in order or step.kind not in order:
+        return False
+    return order.index(step.kind) > order.index(until)
+
+
 @dataclass(frozen=True, slots=True)
 class RoundSizes:
     """How many labels a round buys."""

@@ -251,12 +251,14 @@ def mapped_errors(path: Path) -> Iterator[None]:
         yield
     except ImflError:
         raise
-    except (duckdb.IOException, duckdb.FatalException, duckdb.OutOfMemoryException) as error:
-        text = str(error)
-        if "No space left" in text:
-            raise disk_full(path) from error
-        raise disk_refuses(path, first_line(text)) from error
     except duckdb.Error as error:
+        text = str(error)
+        if "No space left" in text:  # a commit that failed for it is no IOException
+            raise disk_full(path) from error
+        if isinstance(
+            error, duckdb.IOException | duckdb.FatalException | duckdb.OutOfMemoryException
+        ):
+            raise disk_refuses(path, first_line(text)) from error
         raise ProjectError(
             f"{path} could not answer: {first_line(str(error))}",
             "Nothing was changed; the log file has the details.",
@@ -320,6 +322,8 @@ def _connect(path: Path) -> Connection:
             raise NotAProject(
                 f"{path} is not an imfl-tui project.", "Choose another file."
             ) from error
+        if "No space left" in text:
+            raise disk_full(path) from error
         raise StorageError(
             f"{path} cannot be opened: {first_line(text)}", "Check the path and its permissions."
         ) from error

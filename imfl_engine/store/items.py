@@ -52,11 +52,16 @@ def by_key(con: Connection, key: str) -> Item | None:
 
 
 def find(con: Connection, word: str) -> int | None:
-    """Return the id of the item a person calls ``word``: its key, or else its number."""
+    """Return the id of the item a person calls ``word``: its key, or its number if it has none.
+
+    Where the data brought keys of its own, a mistyped one must not mean another item.
+    """
     item = by_key(con, word)
     if item is None and word.isdecimal():
-        found = by_ids(con, [int(word)])
-        item = found[0] if found else None
+        found = con.execute(
+            "SELECT item_id FROM items WHERE item_id = ? AND key = content_hash", [int(word)]
+        ).fetchall()
+        return int(found[0][0]) if found else None
     return item.item_id if item else None
 
 

@@ -155,6 +155,15 @@ def imported_labels(con: Connection) -> int:
     return int(row[0]) if row else 0
 
 
+def reply_statuses(con: Connection) -> dict[str, int]:
+    """Return how many items of the LLM's share ended in each status (a `ReplyStatus` value)."""
+    rows = con.execute(
+        "SELECT status, count(*) FROM latest_replies WHERE purpose = 'annotate' "
+        "GROUP BY status ORDER BY status"
+    ).fetchall()
+    return {row[0]: int(row[1]) for row in rows}
+
+
 def gold_available(con: Connection) -> bool:
     """Whether the pool has gold labels, so that `run --human gold` can answer."""
     row = con.execute(

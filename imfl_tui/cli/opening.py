@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from imfl_engine.errors import UsageError
+from imfl_engine.settings import Settings
 from imfl_tui.cli import options as opt
 from imfl_tui.cli.launching import need_terminal, show_app
 from imfl_tui.cli.opened import opened
@@ -30,6 +31,15 @@ async def open_(project: opt.ProjectPath) -> None:
     async with opened(project) as opened_project:
         code = await show_app(project, opened_project)
     _leave(code)
+
+
+def is_demo(settings: Settings) -> bool:
+    """Whether a project was made of the sample data, and asks nobody who costs money."""
+    from imfl_tui.cli.sources import read_guidelines
+    from imfl_tui.samples import sample_folder
+
+    guidelines = read_guidelines(sample_folder() / DEMO_DATA / "guidelines.md")
+    return settings.annotator.spec == "neighbours" and settings.task.guidelines == guidelines
 
 
 def _leave(code: int) -> None:
@@ -64,6 +74,11 @@ async def demo(
         if not headless:
             _leave(await show_app(project, opened_project))
             return
+        if not is_demo(opened_project.settings):
+            raise UsageError(
+                f"{project} is a project of its own, not the demo.",
+                "Name a file that does not exist yet; `imfl-tui run` goes on with a project.",
+            )
         with Reporter() as reporter:
             await reporter.follow(opened_project.advance(gold=True))
         report(await opened_project.status(), project, json=json)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -55,10 +56,13 @@ async def run(
                 "Label the items yourself, or create it again with the gold column in --label.",
             )
         with Reporter() as reporter:
-            if await opened_project.will_annotate(until=until, gold=gold, rounds=rounds):
-                # A missing key or a dead endpoint is told before anything is begun.
-                for notice in await opened_project.check_annotator():
-                    reporter.show(notice)
+            asks = await opened_project.will_annotate(until=until, gold=gold, rounds=rounds)
+            if asks:
+                # A missing key or a dead endpoint is told before anything is begun. What cannot be
+                # paid is told when it comes to it: there may be labels to train on before.
+                with contextlib.suppress(BudgetReached):
+                    for notice in await opened_project.check_annotator():
+                        reporter.show(notice)
             await reporter.follow(opened_project.advance(until=until, gold=gold, rounds=rounds))
         after = await opened_project.status()
     report(after, project, json=json)
@@ -67,6 +71,13 @@ async def run(
         raise BudgetReached(
             f"{project} is finished: {step.reason}.",
             f"To go on, raise it: `imfl-tui config {project} {HARD_STOPS[step.reason]} VALUE`.",
+        )
+    if asks and after.money_spent_up and step.kind is not StepKind.FINISHED:
+        raise BudgetReached(
+            f"The money limit of {project} is reached; the LLM has labelled "
+            f"{after.budget.llm_done} of {after.budget.llm_limit}.",
+            f"Raise it with `imfl-tui config {project} budget.money_usd AMOUNT`, or go on with "
+            "the labels there are: run it again.",
         )
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from imfl_engine.errors import SettingsError
-from imfl_engine.types import Interval, Step
+from imfl_engine.types import Interval, ReplyStatus, Step
 from imfl_engine.views import CostEstimate, Status
 from imfl_tui.cli import options as opt
 from imfl_tui.cli.opened import opened
@@ -41,6 +41,7 @@ def status_lines(status: Status) -> list[str]:
         f"labels     you {budget.human_done} of {budget.human_limit}, "
         f"LLM {budget.llm_done} of {budget.llm_limit}"
         + (f"; {thousands(status.imported)} imported" if status.imported else ""),
+        *_reply_lines(status),
         f"money      {money(budget.money_spent)} spent, {money(budget.money_reserved)} reserved"
         + (f", stops at {money(budget.money_limit)}" if budget.money_limit is not None else ""),
         f"your time  {budget.minutes_spent:.0f} min"
@@ -65,6 +66,15 @@ def status_lines(status: Status) -> list[str]:
     if status.advice:
         lines.append(f"advice     {status.advice}")
     return lines
+
+
+def _reply_lines(status: Status) -> list[str]:
+    """What became of the LLM's share, where some of it has no label."""
+    without = {kind: n for kind, n in status.replies.items() if not ReplyStatus(kind).has_label}
+    if not without:
+        return []
+    words = ", ".join(f"{n} {kind.replace('_', ' ')}" for kind, n in without.items())
+    return [f"no label   {words}: the LLM gave none; they can be yours in a later round"]
 
 
 def step_words(step: Step) -> str:

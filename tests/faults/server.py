@@ -58,6 +58,8 @@ class Config:
     structured: str = "enforce"  # enforce | ignore | reject
     logprobs: bool = True
     reasoning: int = 0  # hidden tokens before every answer
+    thinks_beyond: str = ""  # the limit; told in details, apart from the answer, or in the total
+    adds_to_prompt: int = 0  # tokens that are billed with every request
     refuses: tuple[str, ...] = ()  # parameters answered with 400
     window: int = 0
     gullible: bool = False  # does what the item says
@@ -70,6 +72,7 @@ class Config:
     batch_delay: float = 0.2
     batch_expires: float = 0.0  # share of requests that expire
     batch_fails: float = 0.0  # share of requests answered with an error line
+    batch_done: float = 0.4  # share of requests done when a batch is cancelled
 
 
 def truth(text: str, labels: list[str]) -> str:
@@ -262,7 +265,7 @@ class Server:
             text, refusal = "", "I can't help with that."
         limit = output_limit(body)
         output = count(text) + config.reasoning
-        if config.reasoning and output > limit:
+        if config.reasoning and output > limit and not config.thinks_beyond:
             text, output, finish = "", limit, "length"
         message = {"role": "assistant", "content": text or None, "refusal": refusal}
         choice: dict[str, Any] = {"index": 0, "message": message, "finish_reason": finish}
@@ -274,7 +277,7 @@ class Server:
             copy = label if fault == "duplicate" else other
             content = json.dumps({"label": copy}) if wants_json(body) else copy
             choices.append({**choice, "index": 1, "message": {**message, "content": content}})
-        prompt = prompt_tokens(body)
+        prompt = prompt_tokens(body) + config.adds_to_prompt
         cached = min(config.cached, prompt)
         usage: Any = {
             "prompt_tokens": prompt,
@@ -283,6 +286,10 @@ class Server:
             "prompt_tokens_details": {"cached_tokens": cached},
             "completion_tokens_details": {"reasoning_tokens": min(config.reasoning, output)},
         }
+        if config.thinks_beyond in ("apart", "total"):
+            usage["completion_tokens"] = output - config.reasoning
+        if config.thinks_beyond == "total":
+            usage["completion_tokens_details"] = None
         usage = {
             "usage-missing": None,
             "usage-zero": {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0},
@@ -369,7 +376,12 @@ class Server:
             newest = list(self.batches.values())[::-1]
             return await send(writer, 200, {"object": "list", "data": newest, "has_more": False})
         if parts[0] == "batches":
-            batch = self.batches[parts[1]]
+            batch = self.batches.get(parts[1])
+            if batch is None:
+                return await send(writer, 404, error(f"No batch found with id '{parts[1]}'."))
+            if parts[-1] == "cancel":
+                self.finish(batch, done=self.config.batch_done)
+                return await send(writer, 200, batch)
             if batch["status"] in ("validating", "in_progress"):
                 batch["status"] = "in_progress"
                 if time.time() >= batch["ready"]:
@@ -377,11 +389,12 @@ class Server:
             return await send(writer, 200, batch)
         return await send(writer, 404, error("no such page"))
 
-    def finish(self, batch: dict[str, Any]) -> None:
-        """Do a batch: some requests fail, some expire, the successes stay."""
+    def finish(self, batch: dict[str, Any], *, done: float | None = None) -> None:
+        """Do a batch: some requests fail, some expire, the successes stay; ``done`` cuts it short."""
         config = self.config
         good, bad, expired = [], [], 0
-        for line in self.files[batch["input_file_id"]].decode().splitlines():
+        lines = self.files[batch["input_file_id"]].decode().splitlines()
+        for line in lines if done is None else lines[: round(done * len(lines))]:
             request = json.loads(line)
             body = request["body"]
             rng = random.Random(f"{config.seed}/{item_of(body)}/{len(self.batches)}")
@@ -401,12 +414,12 @@ class Server:
                 good.append(
                     {**shared, "response": {"status_code": 200, "body": reply}, "error": None}
                 )
-        for name, lines in (("output_file_id", good), ("error_file_id", bad)):
-            if lines:
+        for name, results in (("output_file_id", good), ("error_file_id", bad)):
+            if results:
                 batch[name] = f"file-{len(self.files)}"
-                text = "\n".join(json.dumps(x) for x in lines) + "\n"
+                text = "\n".join(json.dumps(x) for x in results) + "\n"
                 self.files[batch[name]] = text.encode()
-        batch["status"] = "expired" if expired else "completed"
+        batch["status"] = "cancelled" if done is not None else "expired" if expired else "completed"
         total = len(good) + len(bad)
         batch["request_counts"] = {"total": total, "completed": len(good), "failed": len(bad)}
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from imfl_engine.annotate.memory_store import MemoryReplyStore
+from imfl_engine.annotate.ports import BatchSaved
 from imfl_engine.errors import BudgetReached, EndpointError
 from imfl_engine.events import Notice, Progress
 from imfl_engine.store.database import Database
@@ -153,3 +155,58 @@ async def test_a_server_without_a_batch_api_is_named_and_nothing_stays_reserved(
     with pytest.raises(EndpointError, match="batch"):
         await run(annotator_for(server, batch=True), label_requests(5), store)
     assert (await store.balance()).reserved == 0
+
+
+async def left_under_way(annotator: Any, requests: Any, store: Any) -> None:
+    """Submit a batch and leave it."""
+    run_ = annotator.annotate(requests, store)
+    async for event in run_:
+        if isinstance(event, Progress):
+            break
+    await run_.aclose()
+
+
+async def test_a_batch_is_stopped_and_kept_when_batches_are_switched_off(
+    serve: Any, annotator_for: Any, label_requests: Any
+) -> None:
+    server, store = serve(batch_delay=60), MemoryReplyStore()
+    requests = label_requests(30)
+    await left_under_way(annotator_for(server, batch=True), requests, store)
+    replies = replies_of(await run(annotator_for(server), requests, store))
+    assert len(replies) == 30
+    billed = [entry for entry in server.log() if entry["billed"] and entry["item"] != ""]
+    texts = [entry["item"] for entry in billed if "sky" not in entry["item"]]
+    assert sorted(texts) == sorted(request.item.text for request in requests)
+    assert sum(entry["batch"] for entry in billed) == 12
+    balance = await store.balance()
+    assert balance.reserved == balance.lost == 0
+    assert await store.batches() == []
+
+
+async def test_a_batch_that_the_provider_forgot_is_written_off_and_asked_again(
+    serve: Any, annotator_for: Any, label_requests: Any
+) -> None:
+    server, store = serve(batch_delay=1.0), MemoryReplyStore()
+    requests = label_requests(10)
+    await left_under_way(annotator_for(server, batch=True), requests, store)
+    [job] = await store.batches()
+    await store.write([BatchSaved(replace(job, remote_id="batch-unknown"))])
+    events = await run(annotator_for(server, batch=True), requests, store)
+    assert any("does not know the batch" in e.text for e in events if isinstance(e, Notice))
+    assert len(replies_of(events)) == 10
+    balance = await store.balance()
+    assert balance.reserved == 0
+    assert balance.lost > 0
+
+
+async def test_a_batch_at_another_address_is_not_looked_for_here(
+    serve: Any, annotator_for: Any, label_requests: Any
+) -> None:
+    server, store = serve(batch_delay=60), MemoryReplyStore()
+    requests = label_requests(5)
+    await left_under_way(annotator_for(server, batch=True), requests, store)
+    other = serve()
+    with pytest.raises(EndpointError, match="under way at http") as caught:
+        await run(annotator_for(other, batch=True), requests, store)
+    assert "annotator.base_url" in caught.value.hint
+    assert len(await store.batches()) == 1

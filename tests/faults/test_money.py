@@ -10,7 +10,8 @@ import pytest
 from imfl_engine.annotate.endpoint import Endpoint
 from imfl_engine.annotate.memory_store import MemoryReplyStore
 from imfl_engine.annotate.ports import Balance, Reserved, Settled
-from imfl_engine.errors import BudgetReached, PriceUnknown
+from imfl_engine.errors import BudgetReached, EndpointError, PriceUnknown
+from imfl_engine.events import Notice
 
 TOO_MANY = 1e-9
 
@@ -70,6 +71,82 @@ async def test_the_stop_holds_when_answers_get_lost_whichever_library_carries_th
     lost = [charge for charge in store.charges.values() if charge[1] == "lost"]
     assert len(lost) == sum(e["billed"] and not e["delivered"] for e in server.log())
     assert billed <= balance.committed <= 0.02 + TOO_MANY
+
+
+def billed_usd(server: Any) -> float:
+    return float(sum(e["input"] * 1e-6 + e["output"] * 2e-6 for e in server.log() if e["billed"]))
+
+
+@pytest.mark.parametrize("told", ["details", "apart", "total"])
+async def test_thinking_beyond_the_limit_of_a_request_is_booked_as_it_is_billed(
+    serve: Any, annotator_for: Any, label_requests: Any, told: str
+) -> None:
+    server = serve(reasoning=3000, thinks_beyond=told)
+    store, annotator = MemoryReplyStore(), annotator_for(server)
+    notices = [
+        event.text
+        async for event in annotator.annotate(label_requests(20), store)
+        if isinstance(event, Notice)
+    ]
+    assert (await store.balance()).spent == pytest.approx(billed_usd(server))
+    assert sum(entry["billed"] for entry in server.log()) == 21
+    assert any("thinks before it answers" in text and "may cost $" in text for text in notices)
+
+
+async def test_the_hard_stop_holds_against_a_model_that_thinks_beyond_its_limit(
+    serve: Any, annotator_for: Any, label_requests: Any
+) -> None:
+    server = serve(reasoning=3000, thinks_beyond="details", latency=0.02)
+    store = MemoryReplyStore()
+    _, stopped = await spend(annotator_for(server), label_requests(60), store, 0.1)
+    assert stopped
+    assert billed_usd(server) == pytest.approx((await store.balance()).spent)
+    assert 0.05 < billed_usd(server) <= 0.1
+
+
+async def test_prompt_tokens_that_a_server_adds_are_booked_and_reserved(
+    serve: Any, annotator_for: Any, label_requests: Any
+) -> None:
+    server = serve(adds_to_prompt=20_000, latency=0.02)
+    store = MemoryReplyStore()
+    _, stopped = await spend(annotator_for(server), label_requests(60), store, 0.5)
+    assert stopped
+    assert billed_usd(server) == pytest.approx((await store.balance()).spent)
+    assert 0.3 < billed_usd(server) <= 0.5
+
+
+async def test_a_model_that_only_thinks_is_given_up_soon(
+    serve: Any, annotator_for: Any, label_requests: Any
+) -> None:
+    server = serve(reasoning=10**6)
+    with pytest.raises(EndpointError, match="says nothing"):
+        async for _ in annotator_for(server).annotate(label_requests(400), MemoryReplyStore()):
+            pass
+    assert len(server.log()) < 150
+
+
+async def test_the_first_question_is_a_charge_within_the_limit(
+    serve: Any, annotator_for: Any, label_requests: Any
+) -> None:
+    server, store = serve(), MemoryReplyStore()
+    with pytest.raises(BudgetReached):
+        await annotator_for(server).check(store, limit_usd=0.0)
+    assert server.log() == []
+    annotator = annotator_for(server)
+    await annotator.check(store, limit_usd=1.0)
+    assert (await store.balance()).spent == pytest.approx(billed_usd(server))
+    await spend(annotator, label_requests(5), store, 1.0)
+    assert (await store.balance()).spent == pytest.approx(billed_usd(server))
+    assert len(server.log()) == 6
+
+
+async def test_a_first_answer_with_impossible_counts_does_not_end_the_run(
+    serve: Any, annotator_for: Any, label_requests: Any
+) -> None:
+    server = serve(faults=["usage-huge"], fault_share=1.0)
+    store = MemoryReplyStore()
+    events, stopped = await spend(annotator_for(server), label_requests(5), store, 1.0)
+    assert (events, stopped) == (5, False)
 
 
 async def test_a_limit_below_one_request_buys_nothing_and_says_so(
