@@ -60,6 +60,12 @@ def build_annotator(
                 "`imfl-tui config PROJECT.db annotator.key_name NAME`.",
             )
         key = NO_KEY
+    if not (key.isascii() and key.isprintable()) or " " in key:
+        raise KeyMissing(
+            f"{annotator.key_name} holds a character that no key has (a line break, a blank or a "
+            "letter outside ASCII).",
+            "Copy the key again, without quotes or anything around it.",
+        )
     return EndpointAnnotator(
         settings.task,
         annotator,

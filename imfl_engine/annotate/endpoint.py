@@ -112,13 +112,16 @@ class Endpoint:
 
         transports: list[Any] = []
         if self._fast_transport():
-            transports.append(DefaultAioHttpClient())
+            transports.append(DefaultAioHttpClient(follow_redirects=False))
         else:
             # One TLS context for all pools: making one takes a fifth of a second. It comes from the
             # HTTP library that the openai package is built on, so trust is what it always is.
             name = DefaultAsyncHttpxClient.__mro__[1].__module__.partition(".")[0]
             context = importlib.import_module(name).create_ssl_context()
-            transports += [DefaultAsyncHttpxClient(verify=context) for _ in range(self._pools)]
+            transports += [
+                DefaultAsyncHttpxClient(verify=context, follow_redirects=False)
+                for _ in range(self._pools)
+            ]
         return [
             AsyncOpenAI(
                 api_key=self._key,

@@ -144,6 +144,14 @@ class FaultReader:
                     "Add credit there, or choose another annotator.",
                 )
             )
+        if 300 <= status < 400:  # nobody said that the texts may go there
+            onward = self._redact(str(error.response.headers.get("location") or "another address"))
+            return self._fatal(
+                EndpointError(
+                    f"{self._where} sends requests on to {onward[:MESSAGE_CHARACTERS]}.",
+                    "Set annotator.base_url to the address that answers, if it is the right one.",
+                )
+            )
         if status == 404:
             return self._fatal(
                 EndpointError(

@@ -103,6 +103,14 @@ def evaluation_lines(found: Evaluation) -> list[str]:
     return lines
 
 
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")]
+
+
+def there_already(path: Path) -> UsageError:
+    """The error for a file that may be somebody's data."""
+    return UsageError(f"'{path}' is there already.", "Name another file, or add --overwrite.")
+
+
 async def export(
     project: opt.ProjectPath,
     out: Annotated[
@@ -114,8 +122,16 @@ async def export(
     tool: Annotated[
         ExportFormat | None, typer.Option("--format", help="Records of another tool.")
     ] = None,
+    overwrite: Overwrite = False,
 ) -> None:
-    """Write the annotated items, with who labelled each and how sure that is."""
+    """Write the annotated items, with who labelled each and how sure that is.
+
+    An earlier export is replaced; any other file only with --overwrite.
+    """
+    from imfl_engine.data.earlier import is_export
+
+    if out.is_file() and not overwrite and not is_export(out):
+        raise there_already(out)
     async with opened(project) as opened_project:
         with Reporter() as reporter:
             await reporter.follow(opened_project.export(out, tool.value if tool else None))
@@ -130,12 +146,15 @@ async def predict(
     options: opt.OptionsColumn = None,
     id: opt.IdColumn = None,
     encoding: opt.Encoding = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Label new items with the newest model."""
     from imfl_engine.data.guess import Columns
 
     if out.exists() and Path(data).exists() and out.samefile(data):
         raise UsageError(f"'{out}' is the data itself.", "Name another file for the predictions.")
+    if out.is_file() and not overwrite:
+        raise there_already(out)
     async with opened(project) as opened_project:
         columns = Columns(text, context, options, label="", id=id)
         source = open_sources([data], columns, encoding=encoding)[0]
