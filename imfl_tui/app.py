@@ -135,7 +135,7 @@ class ImflApp(JobRunner):
 
     async def _begin(self) -> None:
         for problem in self.problems:
-            self.notify_problem(problem)
+            self.notify_problem(problem, "Your settings file")
         await self.refresh_status()
         if self._start_jobs:
             _: Worker[None] = self.run_worker(

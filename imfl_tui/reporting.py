@@ -32,11 +32,11 @@ class ReportingApp(App[int]):
         log.warning("%s", error, exc_info=error)
         self.push_screen(Problem(error))
 
-    def notify_problem(self, error: ImflError) -> None:
+    def notify_problem(self, error: ImflError, title: str = "Stopped") -> None:
         """Show an error in a corner: a job failed while the person did something else."""
         log.warning("%s", error, exc_info=error)
         text = safe_text(f"{error.message}\n{error.hint}".strip(), 800, newlines=True)
-        self.notify(text, title="Stopped", severity="error", markup=False, timeout=20)
+        self.notify(text, title=title, severity="error", markup=False, timeout=10)
 
     def _fatal_error(self) -> None:
         """End after an error nobody foresaw; its traceback belongs into the log, not on a screen."""

@@ -58,9 +58,10 @@ def detail_lines(detail: ItemDetail, row: ReviewRow, width: int) -> list[Line]:
         most = max(sorted(set(votes)), key=votes.count)
         words = f"{votes.count(most)} of {len(votes)} {one_line(most, 20)}"
         lines.append(line((pad("similar", 9), "dim"), (words, "human"), (", yours", "dim")))
-    if detail.reason:
+    why = risk_words(detail, row)
+    if why:
         lines.append(line(""))
-        lines.extend(line((part, "dim")) for part in wrap(safe_text(detail.reason, 600), width))
+        lines.extend(line(part) for part in wrap(safe_text(why, 600), width))
     if row.status != "unreviewed":
         words = (
             "you kept it"
@@ -69,6 +70,38 @@ def detail_lines(detail: ItemDetail, row: ReviewRow, width: int) -> list[Line]:
         )
         lines.append(line(("✓ " if row.status == "accepted" else "✎ ", "good"), words))
     return [*lines, *mark_lines(detail)]
+
+
+UNSURE = 0.6
+"""A confidence below which an opinion counts as a doubtful one."""
+
+
+def risk_words(detail: ItemDetail, row: ReviewRow) -> str:
+    """Why the label may be wrong: who says otherwise, and how sure each of them is."""
+    said = row.llm_label
+    votes = [item.label for item in detail.demonstrations]
+    model, llm = detail.model, detail.llm
+    doubts = []
+    if model is not None and model.label != said:
+        sure = f" {fraction(model.confidence)}" if model.confidence is not None else ""
+        doubts.append(f"the model says {one_line(model.label, 30)}{sure}")
+    elif model is not None and (model.confidence or 0.0) < UNSURE:
+        doubts.append("the model is unsure")
+    if votes:
+        most = max(sorted(set(votes)), key=votes.count)
+        if most != said:
+            doubts.append(
+                f"{votes.count(most)} of your {len(votes)} similar labels say {one_line(most, 30)}"
+            )
+        elif votes.count(said) <= len(votes) / 2:
+            doubts.append("your similar labels disagree")
+    if llm is not None and llm.confidence is not None and llm.confidence < UNSURE:
+        doubts.append(f"the LLM itself is unsure ({fraction(llm.confidence)})")
+    if doubts:
+        return f"Doubtful: {', '.join(doubts)}."
+    if model is None and not votes:
+        return ""
+    return "Nobody says otherwise: model and similar labels agree with it."
 
 
 def recount(

@@ -43,6 +43,7 @@ class ExploreScreen(ItemListScreen):
     PAGE = "explore"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "search", "Search", id="explore.search", tooltip="Search the texts"),
+        Binding("enter,o", "open", "Open", id="explore.open", tooltip="The item in full"),
         Binding("l", "filter_label", "Label", id="explore.label", tooltip="Only one label"),
         Binding(
             "s", "filter_source", "Source", id="explore.source", tooltip="Only from one source"
@@ -59,7 +60,6 @@ class ExploreScreen(ItemListScreen):
             "f", "filter_flagged", "Flagged", id="explore.flagged", tooltip="Only flagged items"
         ),
         Binding("c", "clear", "Clear", id="explore.clear", tooltip="Show all items again"),
-        Binding("enter,o", "open", "Open", id="explore.open", tooltip="The item in full"),
         Binding(
             "p", "pick", "Relabel", id="explore.pick", tooltip="Relabel by name; digits work too"
         ),

@@ -46,6 +46,7 @@ class ReviewScreen(ItemListScreen):
         ),
         Binding("j,down", "move(1)", "Down", id="review.down", show=False, tooltip="Next row"),
         Binding("k,up", "move(-1)", "Up", id="review.up", show=False, tooltip="Row before"),
+        Binding("u,backspace", "undo", "Undo", id="review.undo", tooltip="Undo your last action"),
         Binding("space", "move(1)", "Later", id="review.later", tooltip="Leave it for later"),
         Binding("pagedown", "page(1)", "Page down", id="review.page_down", show=False),
         Binding("pageup", "page(-1)", "Page up", id="review.page_up", show=False),
@@ -54,7 +55,6 @@ class ReviewScreen(ItemListScreen):
         Binding("slash", "pick", "Pick", id="review.pick", tooltip="Find a label by its letters"),
         Binding("f", "flag", "Flag", id="review.flag", show=False, tooltip="Mark to find it again"),
         Binding("n", "note", "Note", id="review.note", show=False, tooltip="Write a comment"),
-        Binding("u,backspace", "undo", "Undo", id="review.undo", tooltip="Undo your last action"),
         HOME,
     ]
 

@@ -16,7 +16,7 @@ def label_lines(
     """The labels in columns, at most ``most`` lines; what does not fit is reached with ``/``."""
     if not keys:
         return []
-    longest = max(len(one_line(key.label, 28)) for key in keys)
+    longest = max(len(one_line(key.label, max(28, width // 4))) for key in keys)
     size = min(longest + 6, max(width - 2, 8))
     columns = max((width - 2) // size, 1)
     needed = -(-len(keys) // columns)

@@ -11,6 +11,7 @@ from driving import go, shown, until
 from fake_project import FakeProject, annotation_script, training_script
 
 from imfl_engine.errors import EndpointError
+from imfl_engine.settings import replace_setting
 from imfl_engine.views import ItemFilter
 from imfl_tui.app import ImflApp
 from imfl_tui.screens.dialogs import Confirm, Reader
@@ -35,7 +36,7 @@ async def test_keys_and_palette_follow_a_remapped_keyboard(make_app, tmp_path: P
     project = FakeProject()
     app = make_app(project, preferences_file=file)
     async with app.run_test(size=(100, 30), notifications=True) as pilot:
-        await until(app, "Stopped")
+        await until(app, "Your settings file")
         assert "label.note has it" in app.problems[0].message
         await go(app, pilot, "label", "12 of 40")
         assert "w skip" in shown(app)
@@ -395,3 +396,49 @@ async def test_a_label_has_one_key_on_every_screen(make_app):
         # what is a command in Explore gives no label there
         assert found["explore"].items() <= found["label"].items()
         assert len(found["explore"]) >= 9
+
+
+async def test_why_the_rounds_stopped_stays_to_be_read_until_they_go_on(make_app):
+    project = FakeProject()
+    project.error = EndpointError("api.example.org does not answer.", "Check that it runs.")
+    app = make_app(project)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await go(app, pilot, "home")
+        app.start_rounds()
+        await until(app, "✗ stopped: api.example.org does not answer.")
+        project.error, project.hold = None, True
+        app.start_rounds()
+        await until(app, lambda: "✗ stopped" not in shown(app))
+
+
+async def test_enter_does_not_confirm_what_stops_or_replaces(make_app):
+    project = FakeProject()
+    project.script, project.hold = training_script(5), True
+    app = make_app(project)
+    async with app.run_test() as pilot:
+        await pilot.pause()
+        app.start_rounds()
+        await until(app, "training 5 %")
+        await pilot.press("q", "enter")
+        await pilot.pause(0.1)
+        assert isinstance(app.screen, Confirm)
+        assert app.return_code is None
+        await pilot.press("n")
+
+
+async def test_label_opens_the_item_with_its_options_and_the_guidelines(make_app):
+    options = tuple(f"option {n} " + "with many words " * 30 for n in range(4))
+    project = FakeProject(labels=(), options=options)
+    project.settings = replace_setting(project.settings, "task.guidelines", "Read to the end.")
+    app = make_app(project)
+    async with app.run_test(size=(100, 40)) as pilot:
+        await go(app, pilot, "label", "d in full")
+        await pilot.press("d")
+        await until(app, lambda: isinstance(app.screen, Reader))
+        for _ in range(40):
+            if "Read to the end." in shown(app):
+                break
+            await pilot.press("pagedown")
+        assert "Read to the end." in shown(app)
+        await pilot.press("escape")
+        assert project.events == []

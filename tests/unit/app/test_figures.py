@@ -7,21 +7,26 @@ from datetime import UTC, datetime
 
 import pytest
 
-from imfl_engine.types import Action, Interval, LabelEvent, Origin
+from imfl_engine.types import Action, Interval, Item, LabelEvent, Origin
 from imfl_engine.views import (
     BudgetUse,
     CalibrationBin,
     CostEstimate,
     CurvePoint,
+    ItemDetail,
     LabelCount,
     LlmTrust,
+    Opinion,
+    ReviewRow,
     RoundProgress,
+    SimilarItem,
 )
 from imfl_tui.jobs import TrainingRun
 from imfl_tui.keymap import LabelKey
 from imfl_tui.lines.annotate import finished_words
 from imfl_tui.lines.label import undone
 from imfl_tui.lines.results import LEFT_OUT, cost_lines
+from imfl_tui.lines.review import risk_words
 from imfl_tui.lines.train import past_lines
 from imfl_tui.spans import Span, fit, plain, remapped, spread, width_of
 from imfl_tui.widgets.bars import bar, mixed_bar
@@ -269,3 +274,27 @@ def test_a_span_that_names_a_commands_key_follows_the_keymap():
     spans = [Span("r", "key", command="home.review"), Span(" riskiest first")]
     assert plain(remapped(spans, {"home.review": "c"})) == "c riskiest first"
     assert remapped(spans, {"home.label": "c"}) is spans
+
+
+def test_review_says_in_words_why_a_label_may_be_wrong():
+    row = ReviewRow(1, "text", "refund", 0.8, 1, "unreviewed")
+    similar = [SimilarItem(n, "like it", "card", 0.9) for n in range(4)]
+    detail = ItemDetail(
+        item=Item(1, "k", "text"), label="refund", source="llm", history=(),
+        model=Opinion("card", 0.91), llm=Opinion("refund", 0.42), risk=0.8, reason="", round=1,
+        control=False, demonstrations=(*similar, SimilarItem(9, "other", "refund", 0.8)),
+        messages=None, raw_reply=None, reply_status="ok", input_tokens=0, output_tokens=0,
+        cost_usd=0.0, flagged=False, comment=None,
+    )  # fmt: skip
+    words = risk_words(detail, row)
+    assert "the model says card .91" in words
+    assert "4 of your 5 similar labels say card" in words
+    assert "the LLM itself is unsure (.42)" in words
+    agreed = replace(
+        detail,
+        model=Opinion("refund", 0.9),
+        llm=Opinion("refund", 0.9),
+        demonstrations=(SimilarItem(2, "same", "refund", 0.9),),
+    )
+    assert "Nobody says otherwise" in risk_words(agreed, row)
+    assert risk_words(replace(agreed, model=None, demonstrations=()), row) == ""

@@ -25,6 +25,7 @@ from imfl_tui.fuzzy import ranked
 from imfl_tui.jobs import Jobs, describe
 from imfl_tui.keymap import assign_label_keys, check_keymap, key_name
 from imfl_tui.preferences import Preferences, load_preferences, save_preferences
+from imfl_tui.questions import without_later_answers
 from imfl_tui.queue import Batch
 from imfl_tui.screens import registry
 
@@ -317,3 +318,17 @@ def test_the_set_up_refuses_what_cannot_be_meant_in_its_own_words():
     assert "PROJECT.db" not in told.value.hint
     with pytest.raises(SettingsError, match="your labels should be"):
         drafts.plan_settings(Draft(labels="a,b", human="-3"))
+
+
+@pytest.mark.parametrize("title", ["labels", "annotator"])
+def test_a_wrong_answer_of_a_later_step_keeps_nobody_from_getting_there(title: str):
+    draft = Draft(labels="yes, no", money="5.00abc", human="", rounds="many")
+    drafts.plan_settings(without_later_answers(draft, title))
+    with pytest.raises(SettingsError):
+        drafts.plan_settings(without_later_answers(draft, "budget"))
+    wrong_price = Draft(labels="yes, no", price="x")
+    if title == "labels":
+        drafts.plan_settings(without_later_answers(wrong_price, title))
+    else:
+        with pytest.raises(SettingsError):
+            drafts.plan_settings(without_later_answers(wrong_price, title))
