@@ -18,6 +18,7 @@ from imfl_engine.annotate.faults import Fault, FaultKind, FaultReader, Redactor
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
+KNOCK_SECONDS = 10.0
 POOL = 4
 """Requests in flight that share a connection pool."""
 
@@ -91,6 +92,17 @@ class Endpoint:
             raise Fault(
                 FaultKind.BROKEN, f"the answer is not a chat completion: {error}", billed=None
             ) from None
+
+    async def knock(self) -> None:
+        """Send a request that nobody is billed for, the list of models; raise `Fault` for no answer."""
+        client = await self.client()
+        try:
+            async with asyncio.timeout(min(self._timeout, KNOCK_SECONDS)):
+                await client.get(f"{self._address}/models", cast_to=object)
+        except TimeoutError:
+            raise Fault(FaultKind.LOST, "no answer to the list of models") from None
+        except Exception as error:
+            raise self.fault(error) from None
 
     async def close(self) -> None:
         """Close the connections."""

@@ -94,6 +94,9 @@ class EndpointAnnotator:
         await self._need_price()
         if self._probed:
             return []
+        price = self._online_price or await self._need_price()
+        # A dead address or a wrong key is found out before anything is entered in the books.
+        await self._probe_of(price).knock()
         if store is None:
             return await self._probe(None)
         ledger = Ledger(store, limit_usd)
@@ -293,7 +296,9 @@ class EndpointAnnotator:
     async def _probe(self, ledger: Ledger | None) -> list[Notice]:
         """Find out what the endpoint takes; what that costs is entered in ``ledger``."""
         price = self._online_price or await self._need_price()
-        probe = Probe(self._endpoint, self._asker, self._patience, self._rng, price)
-        notices = await probe.run(ledger)
+        notices = await self._probe_of(price).run(ledger)
         self._probed = True
         return notices
+
+    def _probe_of(self, price: Price) -> Probe:
+        return Probe(self._endpoint, self._asker, self._patience, self._rng, price)

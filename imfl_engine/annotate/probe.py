@@ -13,7 +13,7 @@ from imfl_engine.annotate.ledger import Ledger
 from imfl_engine.annotate.limits import Patience
 from imfl_engine.annotate.money import Price
 from imfl_engine.annotate.tokens import TokenRange
-from imfl_engine.errors import EndpointError
+from imfl_engine.errors import EndpointError, KeyMissing
 from imfl_engine.events import Notice
 
 PROBE_ITEM = -1
@@ -37,6 +37,22 @@ class Probe:
         self._patience = patience
         self._rng = rng
         self._price = price
+
+    async def knock(self) -> None:
+        """See for nothing whether the endpoint is there and takes the key.
+
+        Raises `KeyMissing` or `EndpointError`. Servers without a list of models are taken as they are.
+        """
+        failed = 0
+        while True:
+            try:
+                return await self._endpoint.knock()
+            except Fault as fault:
+                failed += 1
+                if isinstance(fault.error, KeyMissing) or fault.kind is FaultKind.UNREACHABLE:
+                    await self._after_fault(fault, failed)
+                else:
+                    return
 
     async def run(self, ledger: Ledger | None) -> list[Notice]:
         """Find out what the endpoint takes, and whether it enforces a schema, by its effect.

@@ -52,17 +52,26 @@ def by_key(con: Connection, key: str) -> Item | None:
 
 
 def find(con: Connection, word: str) -> int | None:
-    """Return the id of the item a person calls ``word``: its key, or its number if it has none.
+    """Return the id of the item a person calls ``word``: its key, or else its number, ``12`` or ``#12``.
 
-    Where the data brought keys of its own, a mistyped one must not mean another item.
+    Where the data brought keys that are numbers, only ``#12`` is one of ours: a mistyped key must not
+    mean another item.
     """
     item = by_key(con, word)
-    if item is None and word.isdecimal():
-        found = con.execute(
-            "SELECT item_id FROM items WHERE item_id = ? AND key = content_hash", [int(word)]
-        ).fetchall()
-        return int(found[0][0]) if found else None
-    return item.item_id if item else None
+    if item is not None:
+        return item.item_id
+    number = word.removeprefix("#")
+    if not number.isdecimal() or (number == word and _has_numbers_for_keys(con)):
+        return None
+    found = by_ids(con, [int(number)])
+    return found[0].item_id if found else None
+
+
+def _has_numbers_for_keys(con: Connection) -> bool:
+    row = con.execute(
+        "SELECT EXISTS (FROM items WHERE key <> content_hash AND regexp_full_match(key, '[0-9]+'))"
+    ).fetchone()
+    return bool(row and row[0])
 
 
 def find_by_key(con: Connection, keys: Sequence[str]) -> dict[str, int]:

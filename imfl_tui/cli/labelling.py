@@ -148,6 +148,7 @@ async def find_item(project: Project, word: str) -> int:
     if found is None:
         raise UsageError(
             f"There is no item '{word}' in {project.path}.",
-            f"Run `imfl-tui next {project.path} --json` to see the items that wait.",
+            f"Run `imfl-tui next {project.path}` to see the items that wait; where ids are numbers, "
+            "the number of an item is written #12.",
         )
     return found

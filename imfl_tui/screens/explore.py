@@ -61,7 +61,7 @@ class ExploreScreen(ItemListScreen):
         ),
         Binding("c", "clear", "Clear", id="explore.clear", tooltip="Show all items again"),
         Binding(
-            "p", "pick", "Relabel", id="explore.pick", tooltip="Relabel by name; digits work too"
+            "p", "pick", "Relabel", id="explore.pick", tooltip="Relabel by name; its key works too"
         ),
         Binding("n", "note", "Note", id="explore.note", show=False, tooltip="Write a comment"),
         Binding("u,backspace", "undo", "Undo", id="explore.undo", tooltip="Undo your last action"),

@@ -68,7 +68,7 @@ def test_what_is_still_open_is_not_bought_twice() -> None:
         (FIRST_BATCH, K.EVALUATE, True, None, False),
         (FIRST_BATCH, K.SCORE, True, None, False),
         (replace(FIRST_BATCH, human=0, labelled=10, next_human=0), None, False, None, True),
-        (SECOND_ROUND, K.LABEL, False, None, True),  # nothing to label here: it goes on
+        (SECOND_ROUND, K.LABEL, False, None, False),  # the round has been through it
         (replace(SECOND_ROUND, human=6), None, False, None, False),
         (replace(SECOND_ROUND, completed=frozenset({K.START}), llm=0), None, False, None, True),
         (replace(SECOND_ROUND, completed=frozenset(K) - {K.EVALUATE}), None, True, 1, False),

@@ -83,6 +83,7 @@ async def test_gold_labels_answer_unattended_and_a_restart_does_nothing_twice(
 
     again = await Project.open(tmp_path / "p.db")
     again.use(compute=compute)
+    assert await drain(again.advance(gold=True, until=StepKind.TRAIN)) == []
     events = await drain(again.advance(gold=True))
     started = [(e.step.round, e.step.kind) for e in events if isinstance(e, StepStarted)]
     assert started[0] == (0, StepKind.EVALUATE)

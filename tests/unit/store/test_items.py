@@ -115,3 +115,18 @@ def test_a_search_for_sql_or_wildcards_is_just_text(database: Database, add) -> 
         wanted = ItemFilter(text=text)
         count = database.read_now(lambda con, w=wanted: search.count(con, w, labels=()))
         assert count == hits
+
+
+def test_a_mistyped_number_is_no_other_item_where_keys_are_numbers(database: Database, add) -> None:
+    add(database, [{"key": str(n), "text": f"text {n}"} for n in range(101, 111)])
+    find = lambda word: database.read_now(lambda con: items.find(con, word))  # noqa: E731
+    assert find("101") == 1
+    assert find("3") is None
+    assert find("#3") == 3
+    assert find("#99") is None
+
+
+def test_an_item_without_a_number_for_a_key_goes_by_its_number(database: Database, add) -> None:
+    add(database, [{"key": f"mail-{n}", "text": f"text {n}"} for n in range(3)])
+    find = lambda word: database.read_now(lambda con: items.find(con, word))  # noqa: E731
+    assert (find("mail-2"), find("2"), find("#2"), find("7")) == (3, 2, 2, None)
