@@ -38,10 +38,10 @@ def totals_line(page: ReviewPage) -> Line:
         parts.append(f" · about {page.expected_errors:.0f} wrong")
     if page.expected_in_next is not None and page.unreviewed:
         count = min(REVIEW_AHEAD, page.unreviewed)
-        parts.append((f" · the next {count} hold about {page.expected_in_next:.0f}", "accent"))
+        parts.append((f" · next {count}: about {page.expected_in_next:.0f}", "accent"))
     if page.reviewed:
         parts.append(
-            (f" · you found {thousands(page.found_wrong)} in {thousands(page.reviewed)}", "dim")
+            (f" · found {thousands(page.found_wrong)} in {thousands(page.reviewed)}", "dim")
         )
     return line(*parts)
 

@@ -197,13 +197,13 @@ class ExploreScreen(ItemListScreen):
             return
         self.stopwatch.watch(row.item_id)
         detail = self._detail
-        width = max(panel.size.width, 20)
         if detail is None or detail.item.item_id != row.item_id:
-            panel.show([line(text) for text in wrap(safe_text(row.text, newlines=True), width)])
+            text = safe_text(row.text, newlines=True)
+            panel.show(lambda width: [line(part) for part in wrap(text, max(width, 20))])
             self.beside("detail", self._fetch, row.item_id)
             return
         self.use_keys_for(detail.item)
-        panel.show(explore_detail(detail, width))
+        panel.show(lambda width: explore_detail(detail, max(width, 20)))
         self.query_one(Labels).show(
             self._keys, options=bool(detail.item.options), chosen=detail.label
         )

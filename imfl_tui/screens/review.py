@@ -177,12 +177,12 @@ class ReviewScreen(ItemListScreen):
             return
         self.stopwatch.watch(row.item_id)
         detail = self._details.get(row.item_id)
-        width = max(panel.size.width, 20)
         if detail is None:
-            panel.show([line(text) for text in wrap(safe_text(row.text, newlines=True), width)])
+            text = safe_text(row.text, newlines=True)
+            panel.show(lambda width: [line(part) for part in wrap(text, max(width, 20))])
             self.beside("detail", self._fetch_detail, row.item_id)
         else:
-            panel.show(detail_lines(detail, row, width))
+            panel.show(lambda width: detail_lines(detail, row, max(width, 20)))
             self.use_keys_for(detail.item)
         options = bool(detail and detail.item.options)
         self.query_one(Labels).show(

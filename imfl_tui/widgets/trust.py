@@ -22,14 +22,16 @@ def trust_lines(trust: LlmTrust, width: int) -> list[Line]:
                 ("right on ", "dim"),
                 (f"{trust.accuracy.value * 100:.0f} %", "strong"),
                 (f" ({trust.accuracy.low * 100:.0f}–{trust.accuracy.high * 100:.0f})", "dim"),
-                f" of {plural(trust.accuracy.n, 'control item')}",
+                f" of {plural(trust.accuracy.n, 'control item')}"
+                if width >= 44
+                else f" of {trust.accuracy.n}",
             )
         )
     else:
         lines.append(line(("not measured yet: no control item answered", "dim")))
     if trust.worst_pair is not None:
         truth, said, times, of = trust.worst_pair
-        tail = f", {times} of your {of}"
+        tail = f", {times} of {'your ' if width >= 44 else ''}{of}"
         room = max(width - len(tail) - 13, 12)
         first = min(
             cells(one_line(truth, room)), max(room // 2, room - cells(one_line(said, room)))

@@ -84,7 +84,7 @@ async def test_review_keeps_and_corrects_with_one_key_and_counts(make_app):
         assert project.reviewed == {first: "accepted", second: "corrected"}
         assert project.answers[second] == "negative"
         assert "278 to review" in shown(app)
-        assert "you found 7 in 20" in shown(app)
+        assert "found 7 in 20" in shown(app)
         await pilot.press("u")
         assert project.reviewed == {first: "accepted"}
 
