@@ -6,14 +6,17 @@ the labels there are.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from imfl_engine.annotate.build import build_annotator
 from imfl_engine.loop.annotation import build_requests, demonstrations_for
 from imfl_engine.loop.annotators import countable
 from imfl_engine.loop.context import LoopContext
 from imfl_engine.loop.lookahead import rounds_to_come, under_way
 from imfl_engine.loop.runner import Loop
 from imfl_engine.loop.steps import LoopState, RoundSizes
+from imfl_engine.settings import Settings
 from imfl_engine.store import items, labels, selections
 from imfl_engine.store.items import labels_of
 from imfl_engine.types import AnnotationRequest, Demonstration, Item, Purpose
@@ -115,7 +118,7 @@ async def _sample_requests(context: LoopContext, state: LoopState) -> list[Annot
     found = await context.items_of(drawn)
     stand_ins = bool(lacking) or not human
     shown = (
-        [_stand_ins(context, found, place) for place in range(len(found))]
+        [_stand_ins(context.settings, found, place) for place in range(len(found))]
         if stand_ins
         else await demonstrations_for(context, drawn)
     )
@@ -125,13 +128,30 @@ async def _sample_requests(context: LoopContext, state: LoopState) -> list[Annot
     ]
 
 
-def _stand_ins(context: LoopContext, found: list[Item], place: int) -> tuple[Demonstration, ...]:
+def estimate_new(settings: Settings, sample: Sequence[Item]) -> CostEstimate:
+    """Estimate the whole plan of a project that does not exist yet, from some of its items.
+
+    Needs no key. Raises `SettingsError` for an address that cannot be used.
+    """
+    minutes = settings.budget.human * SECONDS_PER_LABEL / 60
+    calls = settings.budget.llm + (settings.budget.human if settings.annotator.calibrate else 0)
+    if settings.annotator.kind != "openai" or not settings.budget.llm:
+        return CostEstimate(0, 0, 0, 0, 0, 0.0, 0.0, minutes, True, "costs no money")
+    annotator = build_annotator(settings, need_key=False)
+    assert annotator is not None
+    requests = [
+        AnnotationRequest(item, 1, Purpose.ANNOTATE, _stand_ins(settings, sample, place))
+        for place, item in enumerate(sample[:SAMPLE])
+    ]
+    return replace(annotator.estimate(requests, calls=calls), minutes_of_person=minutes)
+
+
+def _stand_ins(settings: Settings, found: Sequence[Item], place: int) -> tuple[Demonstration, ...]:
     """Return as many demonstrations as the run will have, of other items of the pool.
 
     The first estimate comes before the first label; prompts without examples would promise less
     than is then spent.
     """
-    settings = context.settings
     if settings.retrieval.method == "zero-shot":
         return ()
     others = [*found[place + 1 :], *found[:place]][: settings.retrieval.shots]

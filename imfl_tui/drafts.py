@@ -18,7 +18,7 @@ from imfl_engine.addresses import address_problem
 from imfl_engine.errors import ANY_PROJECT, DataError, SettingsError, UsageError
 from imfl_engine.given_names import check_names
 from imfl_engine.settings import Settings, parse_settings
-from imfl_engine.types import AnnotationRequest, Item, Purpose
+from imfl_engine.types import Item
 from imfl_engine.views import CostEstimate
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 NONE = "—"
 """What a choice shows for “no column”."""
-SECONDS_PER_LABEL = 8.0
 PRICED_ITEMS = 50
 
 
@@ -268,50 +267,29 @@ def plan_settings(draft: Draft) -> Settings:
     return settings
 
 
-def priced_requests(source: Source) -> list[AnnotationRequest]:
-    """Requests for the first items of the data, to count real tokens; without examples yet."""
+def sample_items(source: Source) -> list[Item]:
+    """The first items of the data, to count real tokens."""
     from imfl_engine.data.values import as_options, as_text
 
     columns = source.columns
-    requests = []
+    found = []
     for number, row in enumerate(source.preview(PRICED_ITEMS), start=1):
         options = as_options(row[columns.options])[1] if columns.options else ()
-        item = Item(
-            number,
-            str(number),
-            as_text(row.get(columns.text or "")) or "",
-            as_text(row.get(columns.context)) or None if columns.context else None,
-            tuple(options),
-        )
-        requests.append(AnnotationRequest(item, 1, Purpose.ANNOTATE))
-    return requests
+        text = as_text(row.get(columns.text or "")) or ""
+        context = as_text(row.get(columns.context)) or None if columns.context else None
+        found.append(Item(number, str(number), text, context, tuple(options)))
+    return found
 
 
 async def plan_price(settings: Settings, source: Source) -> CostEstimate:
-    """What the whole plan will cost: all LLM labels and the calibration, from low to high.
-
-    Prompts get examples only once there are labels, so the upper end counts each prompt with as
-    many examples as will be shown.
-    """
-    minutes = settings.budget.human * SECONDS_PER_LABEL / 60
-    calls = settings.budget.llm + (settings.budget.human if settings.annotator.calibrate else 0)
-    if settings.annotator.kind != "openai" or not settings.budget.llm:
-        return CostEstimate(0, 0, 0, 0, 0, 0.0, 0.0, minutes, True, "costs no money")
-    from imfl_engine.annotate.build import build_annotator
+    """What the whole plan will cost: all LLM labels and the calibration, from low to high."""
 
     def measure() -> CostEstimate:
-        annotator = build_annotator(settings)
-        assert annotator is not None
-        return annotator.estimate(priced_requests(source), calls=calls)
+        from imfl_engine.planning import estimate_new
 
-    found = await asyncio.to_thread(measure)
-    shots = 1 + settings.retrieval.shots
-    return replace(
-        found,
-        money_high=None if found.money_high is None else found.money_high * shots,
-        input_tokens_high=found.input_tokens_high * shots,
-        minutes_of_person=minutes,
-    )
+        return estimate_new(settings, sample_items(source))
+
+    return await asyncio.to_thread(measure)
 
 
 async def test_annotator(settings: Settings) -> list[str]:

@@ -16,6 +16,7 @@ from imfl_engine.events import (
     StepStarted,
     TrainingProgress,
 )
+from imfl_engine.settings import replace_setting
 from imfl_engine.types import Item, Purpose, Reply, ReplyStatus, Step, StepKind
 from imfl_engine.views import QueueItem
 from imfl_tui import drafts
@@ -310,6 +311,21 @@ async def test_the_sample_data_is_understood_without_help(sample_data: Path):
     assert len(drafts.label_names(labels)) == 5
     plan = drafts.plan_settings(Draft(labels=labels))
     assert (await drafts.plan_price(plan, sources[0])).money_high == 0.0
+
+
+async def test_the_set_up_has_a_price_without_a_key_and_counts_the_examples(
+    sample_data: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    data = str(sample_data / "clinic-inbox" / "train.jsonl")
+    draft = Draft(data=data, labels="a, b", annotator="openai", model="m", price="1 2", llm="100")
+    sources = drafts.open_data(draft, guess=True)
+    with_examples = await drafts.plan_price(drafts.plan_settings(draft), sources[0])
+    assert with_examples.calls == 100 + 200
+    assert 0 < with_examples.money_low < with_examples.money_high < 4 * with_examples.money_low
+    settings = replace_setting(drafts.plan_settings(draft), "retrieval.method", "zero-shot")
+    without = await drafts.plan_price(settings, sources[0])
+    assert without.input_tokens_high < with_examples.input_tokens_high / 2
 
 
 def test_the_set_up_refuses_what_cannot_be_meant_in_its_own_words():
