@@ -311,3 +311,35 @@ def test_guidelines_that_cannot_be_read(refused: Callable[..., str], folder: Pat
 def test_a_file_without_permission(refused: Callable[..., str], folder: Path) -> None:
     (folder / "good.jsonl").chmod(0)
     refused("new", "p.db", "good.jsonl", code=1)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["sk-proj-ABCDEFGHIJ1234567890", "Bearer sk-foo", "skABCDEFGHIJKLMNOP12345", "two words"],
+)
+def test_a_key_where_the_name_of_a_variable_belongs_is_not_repeated(
+    refused: Callable[..., str], name: str
+) -> None:
+    told = refused("new", "p.db", "good.jsonl", "--key-name", name, code=2)
+    assert "OPENAI_API_KEY" in told
+    assert name not in told
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:99999/v1", "http://h/v1#sk-abcdef"])
+def test_an_address_that_cannot_be(refused: Callable[..., str], address: str) -> None:
+    told = refused("new", "p.db", "good.jsonl", "--base-url", address, code=2)
+    assert "sk-abcdef" not in told
+
+
+def test_a_price_that_is_no_number(refused: Callable[..., str]) -> None:
+    refused("new", "p.db", "good.jsonl", "--price", "inf", "inf", code=2)
+
+
+def test_an_encoding_that_needs_a_mark(refused: Callable[..., str], folder: Path) -> None:
+    (folder / "plain.csv").write_text("text,label\nfine,a\nbad,b\n")
+    told = refused("new", "p.db", "plain.csv", "--encoding", "utf-16", code=1)
+    assert "plain.csv" in told
+
+
+def test_the_demo_is_not_run_on_another_project(refused: Callable[..., str], project: Path) -> None:
+    assert "not the demo" in refused("demo", "p.db", "--headless", code=2)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,11 @@ SERVER = Path(__file__).resolve().parents[2] / "faults" / "server.py"
 KEY = "sk-only-in-the-environment"
 
 
-@pytest.fixture
-def endpoint() -> Iterator[str]:
+@contextmanager
+def serving(**config: Any) -> Iterator[str]:
+    """The address of a fault server."""
     with subprocess.Popen(
-        [sys.executable, str(SERVER), json.dumps({"key": KEY})],
+        [sys.executable, str(SERVER), json.dumps({"key": KEY, **config})],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -28,6 +30,12 @@ def endpoint() -> Iterator[str]:
         assert server.stdout is not None
         yield f"http://127.0.0.1:{int(server.stdout.readline())}"
         server.kill()
+
+
+@pytest.fixture
+def endpoint() -> Iterator[str]:
+    with serving() as address:
+        yield address
 
 
 @pytest.fixture
@@ -76,3 +84,31 @@ def test_the_hard_stop_holds_and_the_run_ends_with_4(
     budget = ran.json["budget"]
     assert 0 < budget["money_spent"] + budget["money_reserved"] <= 0.3
     assert 0 < budget["llm_done"] < 20
+
+
+def test_a_run_stopped_by_money_ends_with_4_also_before_the_end(
+    cli: Cli, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    assert cli("config", project, "budget.money_usd", 0.3).code == 0
+    ran = cli("run", project, "--human", "gold", "--until", "annotate")
+    if ran.code == 0:  # the first batch comes before the LLM's turn
+        ran = cli("run", project, "--human", "gold", "--until", "annotate")
+    assert ran.code == 4, ran.err
+    assert "The money limit" in ran.err
+    again = cli("run", project, "--human", "gold", "--until", "annotate", "--json")
+    assert again.code == 0, "the round has been through it"
+
+
+def test_what_the_llm_gave_no_label_for_is_counted(
+    cli: Cli, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    with serving(faults=["refusal"], fault_share=0.5) as other:
+        assert cli("config", project, "annotator.base_url", f"{other}/v1").code == 0
+        ran = cli("run", project, "--human", "gold")
+        assert ran.code == 0, ran.err
+    found = cli("status", project, "--json").json["replies"]
+    assert found["refused"] > 0
+    assert sum(found.values()) == 20
+    assert f"{found['refused']} refused" in ran.out

@@ -235,3 +235,18 @@ def test_the_demo_fine_tunes_unattended(tmp_path: Path) -> None:
     status = json.loads(done.stdout)
     assert status["step"]["kind"] == "finished"
     assert status["curve"][-1]["accuracy"]["value"] > status["majority"][1] + 0.2
+
+
+def test_an_export_replaces_an_export_and_nothing_else(cli: Cli, finished: Path, tmp_path: Path):
+    data = tmp_path / "data.jsonl"
+    data.write_text('{"text": "mine"}\n')
+    refused = cli("export", finished, data)
+    assert refused.code == 2
+    assert "--overwrite" in refused.err
+    assert data.read_text() == '{"text": "mine"}\n'
+    for name in ("set.parquet", "set.jsonl", "set.csv"):
+        assert cli("export", finished, tmp_path / name).code == 0
+        assert cli("export", finished, tmp_path / name).code == 0
+    assert cli("predict", finished, finished.parent / "test.jsonl", data).code == 2
+    assert cli("export", finished, data, "--overwrite").code == 0
+    assert "label_text" in data.read_text()
