@@ -126,7 +126,7 @@ def _first_batch(context: LoopContext, sample: list[int]) -> list[selections.Sel
     order = np.random.default_rng([settings.seed, 0]).permutation(np.asarray(sorted(sample)))
     return [
         selections.Selected(
-            0, int(item_id), "human", rank, int(item_id) in control, None, "drawn at random"
+            0, int(item_id), "human", rank, int(item_id) in control, None, "it was drawn at random"
         )
         for rank, item_id in enumerate(order)
     ]

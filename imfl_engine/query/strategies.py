@@ -54,8 +54,8 @@ class _Problem:
 _Picks = tuple[Rows, Rows, str, str]
 _UNCERTAIN = "the model is unsure"
 _UNCERTAIN_DIVERSE = "the model is unsure, and it is unlike the other picks"
-_DIVERSE = "stands for a group of similar items"
-_RANDOM = "drawn at random"
+_DIVERSE = "it stands for a group of similar items"
+_RANDOM = "it was drawn at random"
 
 
 def _by_uncertainty(problem: _Problem) -> Rows:

@@ -131,7 +131,7 @@ async def test_a_skipped_first_batch_leaves_the_control_slice_to_the_next_random
     queue = await project.queue()
     assert queue[0].round == 1
     assert sum(one.control for one in queue) == 4
-    assert all(one.reason == "drawn at random" for one in queue)
+    assert all(one.reason == "it was drawn at random" for one in queue)
 
 
 async def test_a_test_item_is_never_labelled(make, tmp_path: Path) -> None:
