@@ -232,6 +232,24 @@ def parse_settings(values: dict[str, Any]) -> Settings:
         ) from error
 
 
+def parse_stored(values: dict[str, Any]) -> Settings:
+    """Return the settings that a project holds.
+
+    One that has been given up since the project was made is left out: it must not keep the project
+    from opening. A setting added since then takes its default.
+    """
+    return parse_settings(_known(Settings, values))
+
+
+def _known(model: type[BaseModel], values: dict[str, Any]) -> dict[str, Any]:
+    kept = {name: value for name, value in values.items() if name in model.model_fields}
+    for name, value in kept.items():
+        inner = model.model_fields[name].annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel) and isinstance(value, dict):
+            kept[name] = _known(inner, value)
+    return kept
+
+
 def _words(problem: Mapping[str, Any]) -> str:
     """What is wrong with a value, to follow the name of its setting."""
     said = str(problem["msg"]).removeprefix("Value error, ")

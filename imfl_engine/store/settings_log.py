@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from imfl_engine.settings import Settings, parse_settings
+from imfl_engine.settings import Settings, parse_stored
 from imfl_engine.store.database import Connection
 
 
@@ -25,4 +25,4 @@ def newest(con: Connection) -> Settings:
         "SELECT settings FROM settings_log ORDER BY created_at DESC LIMIT 1"
     ).fetchone()
     assert row is not None, "a project is created with settings"
-    return parse_settings(json.loads(row[0]))
+    return parse_stored(json.loads(row[0]))
