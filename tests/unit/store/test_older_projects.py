@@ -80,7 +80,8 @@ async def test_labels_of_every_earlier_schema_are_those_they_were(
             ("yes", 0, 2),
         ]
         undone = await project.undo()
-        assert undone is not None and undone.action is Action.REJECT
+        assert undone is not None
+        assert undone.action is Action.REJECT
     finally:
         await project.close()
     with duckdb.connect(str(path), read_only=True) as con:
