@@ -8,18 +8,10 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
 from imfl_engine.events import Event, Notice, StepFinished, StepStarted
-from imfl_engine.loop import annotation, evaluation, labelling, sampling, training
+from imfl_engine.loop import annotation, evaluation, labelling, sampling, standing, training
 from imfl_engine.loop.context import LoopContext
-from imfl_engine.loop.steps import (
-    LoopState,
-    RoundSizes,
-    is_last,
-    is_past,
-    next_step,
-    sizes_of_round,
-)
-from imfl_engine.query import plan_rounds
-from imfl_engine.store import items, labels, replies, rounds, selections
+from imfl_engine.loop.steps import LoopState, RoundSizes, is_last, is_past, next_step
+from imfl_engine.store import items, rounds, selections
 from imfl_engine.types import Step, StepKind
 
 
@@ -31,118 +23,12 @@ class Loop:
         self._running = asyncio.Lock()
 
     async def state(self) -> LoopState:
-        """Read from the store what `next_step` decides on."""
-        settings = self.context.settings
-        (
-            opened,
-            counts,
-            completed,
-            unlabelled,
-            labelled,
-            money,
-            minutes,
-            pool,
-            newest_decision,
-        ) = await self.context.database.read(
-            lambda con: (
-                rounds.opened(con),
-                selections.batch_counts(con),
-                rounds.completed(con),
-                selections.unlabelled_left(con),
-                selections.labelled_in_all(con),
-                replies.balance(con).committed,
-                labels.minutes_spent(con),
-                items.count(con, "pool"),
-                labels.newest_decision(con),
-            )
-        )
-        plan = self.plan()
-        newest = opened[-1].round if opened else None
-        first_round = 0 if plan[0].human > 0 and settings.query.first_human != 0 else 1
-        # A run is cut where the next request could cross the limit, which is short of it; a limit
-        # that was raised since is a new one.
-        stopped_at = [float(step.details.get("stopped_at_usd", -1.0)) for step in completed]
-        budget = settings.budget
-        money_spent_up = budget.money_usd is not None and (
-            (money >= budget.money_usd and money > 0)
-            or max(stopped_at, default=-1.0) >= budget.money_usd
-        )
-        minutes_spent_up = budget.minutes is not None and minutes >= budget.minutes
-        following = upcoming = first_round if newest is None else newest + 1
-        sizes = RoundSizes(0, 0)
-        now = counts.get(newest) if newest is not None else None
-        done = {step.kind: step for step in completed if step.round == newest}
-        asked = done.get(StepKind.ANNOTATE)
-        more = _was_raised(
-            done.get(StepKind.START),
-            self.limits(pool),
-            stopped_at=asked.details.get("stopped_at_usd") if asked else None,
-        )
-        if StepKind.TRAIN in done and await self.context.lost_model() == newest:
-            del done[StepKind.TRAIN]
-            done.pop(StepKind.EVALUATE, None)
-        trained = done.get(StepKind.TRAIN)
-        # A round with nothing to buy (round 1 without an LLM, after the first batch) is passed over.
-        for upcoming in range(following, max(len(plan), following if more else 0) + 1):
-            sizes = sizes_of_round(
-                upcoming,
-                plan,
-                first_human=settings.query.first_human,
-                human_done=sum(count.human_labelled for count in counts.values()),
-                llm_done=sum(count.llm_labelled for count in counts.values()),
-                money_spent_up=money_spent_up,
-                minutes_spent_up=minutes_spent_up,
-            )
-            if sizes != RoundSizes(0, 0):
-                break
-        # Without an annotator, what the round still wanted from it is given up.
-        asks_llm = now is not None and settings.annotator.kind != "none"
-        return LoopState(
-            first_round=first_round,
-            last_round=len(plan),
-            round=newest,
-            completed=frozenset(done),
-            human=now.human if now else 0,
-            human_closed=now.human_closed if now else 0,
-            llm=now.llm if now and asks_llm else 0,
-            llm_closed=now.llm_closed if now and asks_llm else 0,
-            next_round=upcoming,
-            next_human=sizes.human,
-            next_llm=sizes.llm,
-            unlabelled=unlabelled,
-            labelled=labelled,
-            money_spent_up=money_spent_up,
-            minutes_spent_up=minutes_spent_up,
-            more=more,
-            outdated=trained is not None
-            and newest_decision > trained.details.get("newest_decision", newest_decision),
-        )
-
-    def limits(self, pool: int) -> dict[str, float | None]:
-        """Return what bounds the rounds, None meaning no limit; ``pool`` is its number of items.
-
-        Every round notes these when it begins: a person who raises one later wants to go on.
-        """
-        budget = self.context.settings.budget
-        return {
-            "human": budget.human,
-            "llm": sum(sizes.llm for sizes in self.plan()),
-            "money": budget.money_usd,
-            "minutes": budget.minutes,
-            "pool": pool,
-        }
+        """Return where the project stands."""
+        return await standing.state(self.context)
 
     def plan(self) -> tuple[RoundSizes, ...]:
-        """Return what each round buys in all; no LLM labels without an annotator."""
-        settings = self.context.settings
-        planned = plan_rounds(
-            settings.query.schedule,
-            human=settings.budget.human,
-            llm=0 if settings.annotator.kind == "none" else settings.budget.llm,
-            rounds=settings.budget.rounds,
-            explicit=settings.query.human_per_round,
-        )
-        return tuple(RoundSizes(one.human, one.llm) for one in planned)
+        """Return what each round buys in all."""
+        return standing.planned(self.context.settings)
 
     async def next_step(self) -> Step:
         """Return what comes next."""
@@ -205,7 +91,8 @@ class Loop:
             case StepKind.START:
                 pool = await context.database.read(lambda con: items.count(con, "pool"))
                 sizes = RoundSizes(state.next_human, state.next_llm)
-                await sampling.start(context, round_, sizes, self.limits(pool))
+                limits = standing.limits(context.settings, pool)
+                await sampling.start(context, round_, sizes, limits)
                 return
             case StepKind.SELECT:
                 await sampling.select(context, round_)
@@ -283,22 +170,3 @@ class Loop:
 
     async def _labelled_ids(self) -> list[int]:
         return await self.context.database.read(selections.labelled_ids)
-
-
-def _was_raised(
-    started: rounds.CompletedStep | None,
-    limits: dict[str, float | None],
-    *,
-    stopped_at: float | None,
-) -> bool:
-    """Whether a limit is higher now than when the newest round began, or when money stopped it."""
-    if started is None:
-        return False
-    for name, now in limits.items():
-        # A round of an older version noted no limits.
-        before = started.details.get(name, now)
-        if name == "money" and stopped_at is not None:
-            before = stopped_at
-        if before is not None and (now is None or now > before):
-            return True
-    return False

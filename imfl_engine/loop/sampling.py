@@ -180,16 +180,29 @@ async def _query(
         uncertainty=settings.query.uncertainty,
         candidate_factor=settings.query.candidate_factor,
     )
-    # Without a first batch, or with one that was skipped, a later random batch gives the control
-    # slice: what a model has chosen never does.
     control: set[int] = set()
-    strategy = settings.query.strategy
-    if strategy == "random" or (probabilities is None and strategy != "diverse"):
-        counted = await context.database.read(
-            lambda con: selections.control_ids(con) & labels.human_labels(con).keys()
-        )
-        if not counted:
-            control = _draw_control(context, selection.human.tolist())
+    if await _wants_control(context, with_model=probabilities is not None):
+        control = _draw_control(context, selection.human.tolist())
+    return _ranked(round, unanswerable, selection, control)
+
+
+async def _wants_control(context: LoopContext, *, with_model: bool) -> bool:
+    """Whether this batch gives the control slice: it is a random draw, and none was labelled yet.
+
+    That is so without a first batch, or where that was skipped; what a model has chosen never does.
+    """
+    strategy = context.settings.query.strategy
+    if strategy != "random" and (with_model or strategy == "diverse"):
+        return False
+    return not await context.database.read(
+        lambda con: selections.control_ids(con) & labels.human_labels(con).keys()
+    )
+
+
+def _ranked(
+    round: int, unanswerable: list[int], selection: query.Selection, control: set[int]
+) -> list[selections.Selected]:
+    """Return both batches in the order of the queue: first what the LLM could not label."""
     chosen = [
         selections.Selected(
             round, item_id, "human", rank, False, None, "the LLM could not label it"
@@ -198,18 +211,10 @@ async def _query(
     ]
     for role, ids in (("human", selection.human), ("llm", selection.llm)):
         first = len(unanswerable) if role == "human" else 0
-        for rank, item_id in enumerate(ids, start=first):
-            key = int(item_id)
+        for rank, item_id in enumerate(ids.tolist(), start=first):
+            score, reason = selection.scores.get(item_id), selection.reasons.get(item_id, "")
             chosen.append(
-                selections.Selected(
-                    round,
-                    key,
-                    role,
-                    rank,
-                    key in control,
-                    selection.scores.get(key),
-                    selection.reasons.get(key, ""),
-                )
+                selections.Selected(round, item_id, role, rank, item_id in control, score, reason)
             )
     return chosen
 

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,66 +42,42 @@ SAYS_NOTHING = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class _Fitted:
+    """What is known about the labels before a training; the last thing `_fit_labels` yields."""
+
+    gathered: Gathered
+    model: LabelModel | None
+    """None while there are no LLM labels."""
+    llm_weight: float
+
+
 async def train(context: LoopContext, round: int, *, last: bool) -> AsyncGenerator[Event, None]:
     """Fit the label model, build the training set and fine-tune the target on it.
 
     ``last`` says that no round follows.
     """
     started = time.monotonic()
-    settings = context.settings
-    gathered = await gather(context)
-    await asyncio.to_thread(remove_halves, context.files)
-    fitted: LabelModel | None = None
-    if (gathered.evidence.llm >= 0).any():
-        fitted = await _fit(context, gathered)
-    weight = _llm_weight(settings, fitted)
-    if weight == 0:
-        yield Notice("info", *SAYS_NOTHING)
-    elif is_wanted(settings, gathered, last=last):
-        async with aclosing(second_opinion(context, gathered, round)) as opinions:
-            async for opinion in opinions:
-                if not isinstance(opinion, HeldOut):
-                    yield opinion
-                    continue
-                informed = gathered.with_opinion(opinion.probabilities)
-                heard = await _fit(context, informed)
-                if is_believable(informed.evidence, heard):
-                    gathered, fitted = informed, heard
-                else:
-                    yield Notice("info", *NOT_BELIEVED)
-    evidence, classes = gathered.evidence, gathered.classes
-    training_set = await asyncio.to_thread(
-        label_model.training_set,
-        settings.training.loss,
-        evidence,
-        fitted,
-        len(classes),
-        settings.seed,
-        llm_weight=weight,
-    )
-    training_set = await without_measured_items(context, training_set)
-    previous: Path | None = None
-    if settings.training.mode == "continue":
-        training_set = await _of_this_round(context, training_set, round)
-        newest = await context.newest_model()
-        previous = newest[1] if newest else None
+    fitted: _Fitted | None = None
+    async with aclosing(_fit_labels(context, round, last=last)) as found:
+        async for event in found:
+            if isinstance(event, _Fitted):
+                fitted = event
+            else:
+                yield event
+    assert fitted is not None, "fitting the labels ends with what it found"
+    training_set, previous = await _training_set(context, fitted, round)
     if len(training_set.ids) == 0:
         yield Notice("warning", f"Round {round} has nothing to train on.")
-        await _complete(context, round, {}, gathered, fitted)
+        await _complete(context, round, {}, fitted)
         return
-    llm_alone = (evidence.llm >= 0) & (evidence.human < 0)
-    details: dict[str, Any] = {
-        "examples": len(training_set.ids),
-        "examples_by_llm": int(np.isin(training_set.ids, evidence.ids[llm_alone]).sum()),
-        "human": int((evidence.human >= 0).sum()),
-        "llm": int(llm_alone.sum()),
-        "llm_weight": weight,
-    }
+    settings, evidence = context.settings, fitted.gathered.evidence
+    details = _counted(training_set, fitted)
     training = fine_tune(
         context,
         context.model_folder(round),
         training_set,
-        classes,
+        fitted.gathered.classes,
         validation=validation_rows(
             evidence, training_set, settings.training.validation_share, settings.seed
         ),
@@ -115,7 +92,66 @@ async def train(context: LoopContext, round: int, *, last: bool) -> AsyncGenerat
                 details["samples_per_second"] = event.samples_per_second
             yield event
     assert ready is not None, "a training that ends without an error ends with its model"
-    await _complete(context, round, details, gathered, fitted)
+    await _complete(context, round, details, fitted)
+
+
+async def _fit_labels(
+    context: LoopContext, round: int, *, last: bool
+) -> AsyncGenerator[Event | _Fitted, None]:
+    """Fit the label model, with the second opinion where it is wanted and its risks are believable."""
+    gathered = await gather(context)
+    await asyncio.to_thread(remove_halves, context.files)
+    model = await _fit(context, gathered) if (gathered.evidence.llm >= 0).any() else None
+    weight = _llm_weight(context.settings, model)
+    if weight == 0:
+        yield Notice("info", *SAYS_NOTHING)
+    elif is_wanted(context.settings, gathered, last=last):
+        async with aclosing(second_opinion(context, gathered, round)) as opinions:
+            async for opinion in opinions:
+                if not isinstance(opinion, HeldOut):
+                    yield opinion
+                    continue
+                informed = gathered.with_opinion(opinion.probabilities)
+                heard = await _fit(context, informed)
+                if is_believable(informed.evidence, heard):
+                    gathered, model = informed, heard
+                else:
+                    yield Notice("info", *NOT_BELIEVED)
+    yield _Fitted(gathered, model, weight)
+
+
+async def _training_set(
+    context: LoopContext, fitted: _Fitted, round: int
+) -> tuple[TrainingSet, Path | None]:
+    """Return what to train on, and the model to go on from; None: the target as it was published."""
+    training = context.settings.training
+    built = await asyncio.to_thread(
+        label_model.training_set,
+        training.loss,
+        fitted.gathered.evidence,
+        fitted.model,
+        len(fitted.gathered.classes),
+        context.settings.seed,
+        llm_weight=fitted.llm_weight,
+    )
+    built = await without_measured_items(context, built)
+    if training.mode != "continue":
+        return built, None
+    newest = await context.newest_model()
+    return await _of_this_round(context, built, round), newest[1] if newest else None
+
+
+def _counted(training_set: TrainingSet, fitted: _Fitted) -> dict[str, Any]:
+    """Return what is trained on in numbers, for the record of the step."""
+    evidence = fitted.gathered.evidence
+    llm_alone = (evidence.llm >= 0) & (evidence.human < 0)
+    return {
+        "examples": len(training_set.ids),
+        "examples_by_llm": int(np.isin(training_set.ids, evidence.ids[llm_alone]).sum()),
+        "human": int((evidence.human >= 0).sum()),
+        "llm": int(llm_alone.sum()),
+        "llm_weight": fitted.llm_weight,
+    }
 
 
 def _llm_weight(settings: Settings, fitted: LabelModel | None) -> float:
@@ -144,23 +180,20 @@ async def _of_this_round(context: LoopContext, built: TrainingSet, round: int) -
 
 
 async def _complete(
-    context: LoopContext,
-    round: int,
-    details: dict[str, Any],
-    gathered: Gathered,
-    fitted: LabelModel | None,
+    context: LoopContext, round: int, details: dict[str, Any], fitted: _Fitted
 ) -> None:
-    details = details | summary(gathered, fitted)
-    details["newest_decision"] = gathered.newest_decision
+    model = fitted.model
+    details = details | summary(fitted.gathered, model)
+    details["newest_decision"] = fitted.gathered.newest_decision
 
     def save(con: Connection) -> None:
-        if fitted is not None:
+        if model is not None:
             predictions.replace_posteriors(
                 con,
                 round,
-                [int(item_id) for item_id in fitted.ids],
-                fitted.posterior.astype(np.float32),
-                fitted.p_wrong,
+                [int(item_id) for item_id in model.ids],
+                model.posterior.astype(np.float32),
+                model.p_wrong,
             )
         rounds.complete(con, round, StepKind.TRAIN, float(details.get("seconds", 0.0)), details)
 
