@@ -9,12 +9,13 @@ from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import Any
 
+from imfl_engine.annotate.connecting import causes, why_not_connected
 from imfl_engine.errors import EndpointError, ImflError, KeyMissing
 
 MESSAGE_CHARACTERS = 300
 """How much of a server's error text is kept."""
 _KEY_LIKE = re.compile(r"\b(?:sk|pk|key|gsk|hf|xai)[-_][A-Za-z0-9_\-*.…]{6,}|Bearer\s+\S+")
-_NOT_SENT = {"ConnectError", "ConnectTimeout", "PoolTimeout", "UnsupportedProtocol"}
+_NOT_SENT = {"ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError", "UnsupportedProtocol"}
 _TRANSPORTS = {"aiohttp", "anyio", "h11", "httpcore", "httpcore2", "httpx", "httpx2"}
 # aiohttp's names under the former: its bridge calls a dropped connection a connect timeout.
 _DROPPED = {
@@ -72,6 +73,7 @@ class Fault(Exception):
         billed: bool | None = False,
         retry_after: float | None = None,
         param: str = "",
+        hint: str = "",
         error: ImflError | None = None,
     ) -> None:
         super().__init__(message)
@@ -80,6 +82,7 @@ class Fault(Exception):
         self.billed = billed
         self.retry_after = retry_after
         self.param = param
+        self.hint = hint
         self.error = error
 
     @property
@@ -108,9 +111,9 @@ class FaultReader:
 
         message = self._redact(_message(error))[:MESSAGE_CHARACTERS]
         if isinstance(error, openai.APIConnectionError):
-            names = _causes(error)
+            names = {type(cause).__name__ for cause in causes(error)}
             if names & _NOT_SENT and not names & _DROPPED:
-                return Fault(FaultKind.UNREACHABLE, f"no connection to {self._where}")
+                return self._not_connected(error)
             if isinstance(error, openai.APITimeoutError) and not names & _DROPPED:
                 said = f"no answer in {self._timeout:g} seconds"
             else:
@@ -124,6 +127,12 @@ class FaultReader:
         if isinstance(error, OSError) or type(error).__module__.partition(".")[0] in _TRANSPORTS:
             return Fault(FaultKind.LOST, "the connection was dropped", billed=None)
         raise error
+
+    def _not_connected(self, error: Exception) -> Fault:
+        why = why_not_connected(error, self._where)
+        sentence = f"{self._where} cannot be asked: {why.message}."
+        lasting = EndpointError(sentence, why.hint) if why.lasting else None
+        return Fault(FaultKind.UNREACHABLE, self._redact(why.message), hint=why.hint, error=lasting)
 
     def _status_fault(self, error: Any, message: str) -> Fault:
         status = int(error.status_code)
@@ -226,16 +235,6 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         if 0 <= seconds < float("inf"):
             return seconds
     return None
-
-
-def _causes(error: BaseException) -> set[str]:
-    """The names of the exceptions that led to ``error``."""
-    names = set()
-    cause = error.__cause__
-    while cause is not None:
-        names.add(type(cause).__name__)
-        cause = cause.__cause__ or cause.__context__
-    return names
 
 
 def _message(error: Exception) -> str:

@@ -214,7 +214,7 @@ class ItemAsker:
             await self._ledger.lose(charge)
         if fault.kind is FaultKind.RATE_LIMITED:
             self._gate.limited(fault.retry_after)
-        if fault.kind is FaultKind.FATAL and fault.error is not None:
+        if fault.error is not None:
             raise fault.error
         if fault.kind is not FaultKind.UNREACHABLE:
             self._refused_in_a_row = 0

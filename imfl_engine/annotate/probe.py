@@ -136,6 +136,6 @@ class Probe:
         if not fault.worth_retrying or unreachable or failed >= PROBE_ATTEMPTS:
             raise EndpointError(
                 f"{self._endpoint.where} cannot be asked: {fault.message}.",
-                "Check that the server runs and that `--base-url` is right.",
+                fault.hint or "Check that the server runs and that `--base-url` is right.",
             )
         await asyncio.sleep(self._patience.wait(failed, fault.retry_after, self._rng))
