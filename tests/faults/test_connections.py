@@ -107,7 +107,7 @@ async def test_a_name_that_is_not_known(refusal: Callable[[str], Any]) -> None:
     assert "the name nowhere.invalid is not known" in error.message
 
 
-@pytest.mark.filterwarnings("ignore:BasicAuth is deprecated:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*(BasicAuth|proxy_auth):DeprecationWarning")
 async def test_a_proxy_that_refuses_or_is_not_there(
     listen: Serve, refusal: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
