@@ -7,6 +7,7 @@ from itertools import starmap, takewhile
 from typing import Any
 
 from imfl_engine.label_model.control import ControlAnswer, accuracy_of_bought
+from imfl_engine.loop.lookahead import fitting, pool_left
 from imfl_engine.loop.runner import Loop
 from imfl_engine.loop.steps import LoopState, RoundSizes, next_step
 from imfl_engine.query.stopping import StopEvidence, advise
@@ -101,7 +102,10 @@ def _facts(con: Connection) -> _Facts:
 
 
 def _planned(loop: Loop, state: LoopState) -> dict[int, RoundSizes]:
-    """Return what the rounds buy by the plan, and the one after it where one may follow."""
+    """Return what the rounds buy by the plan, and the one after it where one may follow.
+
+    Rounds that the pool is too small for are left out.
+    """
     plan = loop.plan()
     sizes = dict(enumerate(plan, start=1))
     if state.first_round == 0:
@@ -114,6 +118,17 @@ def _planned(loop: Loop, state: LoopState) -> dict[int, RoundSizes]:
         }
     if state.next_round > len(plan) and next_step(state).kind is StepKind.START:
         sizes[state.next_round] = RoundSizes(state.next_human, state.next_llm)
+    left = pool_left(state, plan)
+    begun = -1 if state.round is None else state.round
+    for number in sorted(number for number in sizes if number > begun):
+        fits = fitting(sizes[number], left)
+        left -= fits.human + fits.llm
+        if fits == sizes[number]:
+            continue
+        if fits == RoundSizes(0, 0):
+            del sizes[number]
+        else:
+            sizes[number] = fits
     return sizes
 
 
@@ -209,6 +224,7 @@ def _advice(
     evidence = StopEvidence(
         kappas=kappas,
         curve=tuple(point.accuracy for point in curve),
+        majority=facts.majority,
         human_left=max(0, budget.human_limit - budget.human_done),
         llm_left=max(0, budget.llm_limit - budget.llm_done),
         money_spent_up=money_spent_up,

@@ -13,7 +13,7 @@ from imfl_engine.annotate.build import build_annotator
 from imfl_engine.loop.annotation import build_requests, demonstrations_for
 from imfl_engine.loop.annotators import countable
 from imfl_engine.loop.context import LoopContext
-from imfl_engine.loop.lookahead import rounds_to_come, under_way
+from imfl_engine.loop.lookahead import fitting, rounds_to_come, under_way
 from imfl_engine.loop.runner import Loop
 from imfl_engine.loop.steps import LoopState, RoundSizes
 from imfl_engine.settings import Settings
@@ -71,7 +71,8 @@ async def estimate_next_round(loop: Loop) -> CostEstimate:
     """
     state = await loop.state()
     plan = loop.plan()
-    batch = under_way(state, plan).human or state.next_human
+    coming = (sizes.human for _, sizes in rounds_to_come(state, plan))
+    batch = under_way(state, plan).human or next(coming, 0)
     return await _estimate(loop.context, state, next_paid(state, plan), batch)
 
 
@@ -128,14 +129,19 @@ async def _sample_requests(context: LoopContext, state: LoopState) -> list[Annot
     ]
 
 
-def estimate_new(settings: Settings, sample: Sequence[Item]) -> CostEstimate:
+def estimate_new(
+    settings: Settings, sample: Sequence[Item], *, pool: int | None = None
+) -> CostEstimate:
     """Estimate the whole plan of a project that does not exist yet, from some of its items.
 
-    Needs no key. Raises `SettingsError` for an address that cannot be used.
+    ``pool`` is the number of items where it is known. Needs no key. Raises `SettingsError` for an
+    address that cannot be used.
     """
-    minutes = settings.budget.human * SECONDS_PER_LABEL / 60
-    calls = settings.budget.llm + (settings.budget.human if settings.annotator.calibrate else 0)
-    if settings.annotator.kind != "openai" or not settings.budget.llm:
+    wanted = RoundSizes(settings.budget.human, settings.budget.llm)
+    sizes = wanted if pool is None else fitting(wanted, pool)
+    minutes = sizes.human * SECONDS_PER_LABEL / 60
+    calls = sizes.llm + (sizes.human if settings.annotator.calibrate else 0)
+    if settings.annotator.kind != "openai" or not sizes.llm:
         return CostEstimate(0, 0, 0, 0, 0, 0.0, 0.0, minutes, True, "costs no money")
     annotator = build_annotator(settings, need_key=False)
     assert annotator is not None

@@ -287,7 +287,8 @@ async def plan_price(settings: Settings, source: Source) -> CostEstimate:
     def measure() -> CostEstimate:
         from imfl_engine.planning import estimate_new
 
-        return estimate_new(settings, sample_items(source))
+        most = settings.budget.human + settings.budget.llm
+        return estimate_new(settings, sample_items(source), pool=source.count(most=most))
 
     return await asyncio.to_thread(measure)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -144,6 +144,16 @@ class Source:
                 for row in table.to_pylist()
             ]
 
+    def count(self, *, most: int) -> int:
+        """The number of rows, read no further than to ``most``."""
+        rows = 0
+        with closing(self._chunks()) as chunks:
+            for chunk, _ in chunks:
+                rows += len(chunk)
+                if rows >= most:
+                    return most
+        return rows
+
     def label_counts(self) -> Counter[str]:
         """How often each label occurs, in one pass that reads nothing else."""
         if not self._columns.label:
@@ -153,7 +163,7 @@ class Source:
             counts.update(label for label in self._gold(chunk) if label is not None)
         return counts
 
-    def _chunks(self) -> Iterator[tuple[Chunk, Split]]:
+    def _chunks(self) -> Generator[tuple[Chunk, Split], None, None]:
         for number, part in enumerate(self._parts):
             with closing(part.open()) as reader:
                 check_columns(part.name, reader.names, self._columns)
@@ -200,26 +210,28 @@ class Source:
             given = chunk.texts(columns.id)
             keys = [key or digest for key, digest in zip(given, hashes, strict=True)]
         hash_array = pa.array(hashes, pa.string())
+        gold = self._gold(chunk)
         arrays = [
             pa.array(keys, pa.string()) if columns.id else hash_array,
             pa.array(texts, pa.string()),
             pa.array(contexts, pa.string()) if contexts else pa.nulls(size, pa.string()),
             pa.array(options, OPTIONS_TYPE) if options else _empty_lists(size),
-            pa.array(self._gold(chunk), pa.string())
-            if columns.label
-            else pa.nulls(size, pa.string()),
-            self._splits(keys, split),
+            pa.array(gold, pa.string()) if columns.label else pa.nulls(size, pa.string()),
+            self._splits(keys, gold, split),
             pa.array(chunk.rest(columns.used()), pa.string()),
             hash_array,
         ]
         return pa.Table.from_arrays(arrays, schema=ITEM_SCHEMA)
 
-    def _splits(self, keys: Sequence[str], split: Split) -> pa.Array:
-        if not self._test_fraction:
+    def _splits(self, keys: Sequence[str], gold: Sequence[str | None], split: Split) -> pa.Array:
+        """The split of each row; what has no label can measure nothing and stays in the pool."""
+        if not self._test_fraction or not self._columns.label:
             return pa.repeat(pa.scalar(split, pa.string()), len(keys))
         return pa.array(
-            "test" if split_fraction(key, self._test_fraction, self._seed) else split
-            for key in keys
+            "test"
+            if label is not None and split_fraction(key, self._test_fraction, self._seed)
+            else split
+            for key, label in zip(keys, gold, strict=True)
         )
 
 
@@ -234,8 +246,8 @@ def open_source(
 ) -> Source:
     """Open files, or ``hf:owner/name[:split]``, and find out which column is what.
 
-    ``test_fraction`` of the items, chosen by a hash of their keys and ``seed``, get the split
-    ``test``. ``encoding`` is for text files that are not UTF-8. Raises `UsageError` for a file or a
+    About ``test_fraction`` of the items with a label, chosen by a hash of their keys and ``seed``, get
+    the split ``test``. ``encoding`` is for text files that are not UTF-8. Raises `UsageError` for a file or a
     column that does not exist, `DataError` for content that cannot be used.
     """
     if isinstance(paths, str | Path):

@@ -23,12 +23,16 @@ def under_way(state: LoopState, plan: Sequence[RoundSizes]) -> RoundSizes:
         return RoundSizes(
             max(0, state.human - state.human_closed), max(0, state.llm - state.llm_closed)
         )
-    if state.round == 0:
+    return fitting(_planned_under_way(state, state.round, plan), state.unlabelled)
+
+
+def _planned_under_way(state: LoopState, round: int, plan: Sequence[RoundSizes]) -> RoundSizes:
+    if round == 0:
         return RoundSizes(state.next_human, 0)
     if state.next_round > len(plan):
-        return next(iter(plan[state.round - 1 : state.round]), RoundSizes(0, 0))
+        return next(iter(plan[round - 1 : round]), RoundSizes(0, 0))
     # The next round makes up for everything that is not bought yet, this round's share included.
-    later = _sum(plan[state.round : state.next_round])
+    later = _sum(plan[round : state.next_round])
     return RoundSizes(max(0, state.next_human - later.human), max(0, state.next_llm - later.llm))
 
 
@@ -37,8 +41,35 @@ def rounds_to_come(
 ) -> Iterator[tuple[int, RoundSizes]]:
     """Yield the rounds that have not begun and will buy something, with what; the next one first.
 
-    What is still open in the round under way is bought there, and not again by the next.
+    What is still open in the round under way is bought there, and not again by the next. Rounds end
+    where the pool does.
     """
+    left = pool_left(state, plan)
+    for number, wanted in _rounds_wanted(state, plan):
+        sizes = fitting(wanted, left)
+        if sizes == RoundSizes(0, 0):
+            return
+        left -= sizes.human + sizes.llm
+        yield number, sizes
+
+
+def pool_left(state: LoopState, plan: Sequence[RoundSizes]) -> int:
+    """Return how many items the round under way leaves to the next ones."""
+    if state.round is None or StepKind.SELECT in state.completed:
+        return state.unlabelled
+    open_ = under_way(state, plan)
+    return max(0, state.unlabelled - open_.human - open_.llm)
+
+
+def fitting(sizes: RoundSizes, left: int) -> RoundSizes:
+    """Return what a round can buy of ``left`` items; the person's batch is chosen first."""
+    human = min(sizes.human, left)
+    return RoundSizes(human, min(sizes.llm, left - human))
+
+
+def _rounds_wanted(
+    state: LoopState, plan: Sequence[RoundSizes]
+) -> Iterator[tuple[int, RoundSizes]]:
     if state.next_human == state.next_llm == 0:
         return
     open_ = under_way(state, plan)

@@ -22,12 +22,13 @@ class StopEvidence:
     """What is known after a round.
 
     ``kappas`` compare each model with the one before, newest last; ``curve`` holds the accuracy
-    after each round, newest last; ``human_left`` and ``llm_left`` count what the whole budget still
-    holds.
+    after each round, newest last; ``majority`` is the commonest label of what that is measured on,
+    and its share; ``human_left`` and ``llm_left`` count what the whole budget still holds.
     """
 
     kappas: tuple[float, ...] = ()
     curve: tuple[Interval, ...] = ()
+    majority: tuple[str, float] | None = None
     human_left: int = 0
     llm_left: int = 0
     money_spent_up: bool = False
@@ -53,7 +54,26 @@ def cohen_kappa(first: NDArray[np.integer], second: NDArray[np.integer]) -> floa
 
 
 def advise(evidence: StopEvidence) -> Advice:
-    """Weigh the evidence; stable predictions must be seen twice before they count."""
+    """Weigh the evidence; a model that has learned nothing is said before everything else."""
+    advice = _weigh(evidence)
+    worthless = _no_better_than_the_majority(evidence)
+    return Advice(advice.action, f"{worthless} {advice.reason}") if worthless else advice
+
+
+def _no_better_than_the_majority(evidence: StopEvidence) -> str:
+    """Return a sentence where the interval of the newest accuracy begins below the majority's."""
+    if evidence.majority is None or not evidence.curve:
+        return ""
+    label, share = evidence.majority
+    newest = evidence.curve[-1]
+    if newest.low > share:
+        return ""
+    surely = "" if newest.value <= share else "surely "
+    return f"The model is not {surely}better than always saying “{label}” ({share:.0%})."
+
+
+def _weigh(evidence: StopEvidence) -> Advice:
+    """Weigh the rest; stable predictions must be seen twice before they count."""
     if evidence.human_left <= 0 and evidence.llm_left <= 0:
         return Advice("stop", "The label budget is spent.")
     if evidence.money_spent_up and evidence.human_left <= 0:
@@ -61,27 +81,48 @@ def advise(evidence: StopEvidence) -> Advice:
     gain = _gain(evidence.curve)
     recent = evidence.kappas[-2:]
     if len(recent) == 2 and min(recent) >= _STABLE_KAPPA:
-        tail = "" if gain is None else f" and the last round changed accuracy by {gain[0]:+.1%}"
+        tail = (
+            "" if gain is None else f", and the last round changed accuracy by {_points(gain[0])}"
+        )
         return Advice(
             "stop",
-            f"The last three models agree almost everywhere (kappa {recent[0]:.2f} and "
-            f"{recent[1]:.2f} on unlabelled items){tail}: more labels are unlikely to change it.",
+            f"The last three models say almost the same of unlabelled items (kappa {recent[0]:.2f} "
+            f"and {recent[1]:.2f}){tail}: more labels are unlikely to change it.",
         )
     if gain is not None and gain[2] <= 0.0:
         return Advice(
             "stop",
-            f"Accuracy fell by {-gain[0]:.1%} in the last round (95 % interval {gain[1]:+.1%} to "
-            f"{gain[2]:+.1%}); review the riskiest LLM labels before buying more.",
+            f"The last round changed accuracy by {_points(*gain)}; review the riskiest LLM labels "
+            "before buying more.",
         )
     if gain is not None:
         return Advice(
             "continue",
-            f"The last round changed accuracy by {gain[0]:+.1%} (95 % interval {gain[1]:+.1%} to "
-            f"{gain[2]:+.1%})" + (f"; kappa {recent[-1]:.2f}." if recent else "."),
+            f"The last round changed accuracy by {_points(*gain)}"
+            + (
+                f", and what the model says of unlabelled items {_changed(recent[-1])}."
+                if recent
+                else "."
+            ),
         )
     if recent:
-        return Advice("continue", f"The models still change (kappa {recent[-1]:.2f}).")
+        words = f"What the model says of unlabelled items {_changed(recent[-1])}."
+        return Advice("continue", words)
     return Advice("continue", "It is too early to tell: at least two rounds are needed.")
+
+
+def _points(change: float, low: float | None = None, high: float | None = None) -> str:
+    """A change of accuracy in percentage points, with its 95 % interval."""
+    if low is None or high is None:
+        return f"{change * 100:+.1f} points"
+    return f"{change * 100:+.1f} points (95 %: {low * 100:+.1f} to {high * 100:+.1f})"
+
+
+def _changed(kappa: float) -> str:
+    """How much two successive models differ; the bounds are those of Landis and Koch (1977)."""
+    if kappa > 0.8:
+        return f"has hardly changed (kappa {kappa:.2f})"
+    return f"still changes {'somewhat' if kappa > 0.6 else 'a lot'} (kappa {kappa:.2f})"
 
 
 def _gain(curve: tuple[Interval, ...]) -> tuple[float, float, float] | None:

@@ -116,10 +116,15 @@ def risk_of(con: Connection, item_id: int) -> float | None:
     return row[0] if row else None
 
 
+FEWEST_FOR_A_SHARE = 5
+"""Of fewer labels the share of the commonest says nothing."""
+
+
 def majority(con: Connection) -> tuple[str, float] | None:
     """Return the commonest label of what the model is measured on, and its share.
 
-    That is the gold of the test set or, without one, the human labels of the control slice.
+    That is the gold of the test set or, without one, the human labels of the control slice; None
+    while they are too few.
     """
     row = con.execute(
         """
@@ -132,8 +137,10 @@ def majority(con: Connection) -> tuple[str, float] | None:
                 AND item_id IN (SELECT item_id FROM selections WHERE control)
         )
         SELECT label, count(*) / (SELECT count(*) FROM used) FROM used
+        WHERE (SELECT count(*) FROM used) >= ?
         GROUP BY label ORDER BY count(*) DESC, label LIMIT 1
-        """
+        """,
+        [FEWEST_FOR_A_SHARE],
     ).fetchone()
     return (row[0], float(row[1])) if row else None
 

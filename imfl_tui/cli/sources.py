@@ -64,6 +64,11 @@ def open_sources(
 
     share, test_file = parse_test(test)
     pool = open_source(data, columns, test_fraction=share, seed=seed, encoding=encoding)
+    if share and not pool.columns.label:
+        raise UsageError(
+            f"--test {test} holds out items with a label, and the data has no column of labels.",
+            "Name it with --label, or leave --test out: random ones of your labels measure too.",
+        )
     if test_file is None:
         return [pool]
     # The test file is read with the columns of the pool, but may lack an identifier or a context.

@@ -28,7 +28,12 @@ def place_words(status: Status) -> str:
         StepKind.FINISHED: "finished",
     }[step.kind]
     if step.kind is StepKind.FINISHED:
-        return f"all {plural(total, 'round')} done"
+        done = sum(cell.state == "done" for cell in rounds)
+        return (
+            f"all {plural(total, 'round')} done"
+            if done == total
+            else f"ended after {plural(done, 'round')}"
+        )
     return f"round {max(step.round, 1)} of {max(total, step.round)} · {what}"
 
 

@@ -193,13 +193,21 @@ def price_lines(draft: Draft, price: CostEstimate | None, width: int) -> list[Li
     return lines
 
 
+def test_words(draft: Draft) -> str:
+    """What the model will be measured on; a share is held out of items that have a label only."""
+    is_share = draft.test.strip().replace(",", ".").replace(".", "", 1).isdigit()
+    if is_share and draft.label == NONE:
+        return "none: the data has no labels; measured on the control slice"
+    return draft.test or "none: measured on the control slice"
+
+
 def summary_lines(draft: Draft, price: CostEstimate | None, name: str) -> list[Line]:
     """Everything chosen, once more."""
     annotator = draft.annotator if not draft.model else f"{draft.annotator}:{draft.model}"
     rows: Sequence[tuple[str, str]] = (
         ("project", name),
         ("data", draft.data),
-        ("test set", draft.test or "none: measured on the control slice"),
+        ("test set", test_words(draft)),
         ("labels", draft.labels if draft.options in (NONE, "") else f"options in {draft.options}"),
         ("annotator", annotator),
         ("target", draft.target),

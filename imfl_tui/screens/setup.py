@@ -19,7 +19,7 @@ from imfl_tui.new_project import NewProject
 from imfl_tui.questions import STEPS, Question
 from imfl_tui.screens.base import ImflScreen
 from imfl_tui.spans import Line, line
-from imfl_tui.text import plural
+from imfl_tui.text import plural, thousands
 from imfl_tui.widgets.canvas import Text
 from imfl_tui.widgets.choice import Choice
 from imfl_tui.widgets.field import Field
@@ -248,7 +248,9 @@ class SetupScreen(ImflScreen):
         finally:
             ticker.stop()
             self._busy = False
-        words = f"Created: {plural(report.added, 'item')}"
+        words = f"Created: {plural(report.added - report.test, 'item')}"
+        if report.test:
+            words += f" and {thousands(report.test)} to test on"
         if report.duplicates:
             words += f", {plural(report.duplicates, 'duplicate')} left out"
         self.app.notify(f"{words}.", markup=False, timeout=6)

@@ -30,6 +30,12 @@ def test_a_test_share_that_is_no_share(refused: Callable[..., str]) -> None:
     assert "1.5" in refused("new", "p.db", "good.jsonl", "--test", "1.5", code=2)
 
 
+def test_a_test_share_of_data_without_labels(refused: Callable[..., str], folder: Path) -> None:
+    (folder / "bare.jsonl").write_text('{"text": "one"}\n{"text": "two"}\n', encoding="utf-8")
+    told = refused("new", "n.db", "bare.jsonl", "--labels", "a,b", "--test", "0.5", code=2)
+    assert "no column of labels" in told
+
+
 @pytest.mark.parametrize("flag", ["--text", "--label", "--id", "--context", "--options"])
 def test_a_column_that_is_not_there(refused: Callable[..., str], flag: str) -> None:
     told = refused("new", "p.db", "good.jsonl", flag, "sentiment", code=2)

@@ -301,7 +301,7 @@ def test_an_empty_id_falls_back_to_the_hash(tmp_path: Path) -> None:
 
 
 def test_the_test_fraction_depends_on_the_key_alone(tmp_path: Path) -> None:
-    rows = [{"id": str(number), "text": f"text {number}"} for number in range(2_000)]
+    rows = [{"id": str(n), "text": f"text {n}", "label": "ab"[n % 2]} for n in range(2_000)]
     source = open_source(write(tmp_path / "data.jsonl", rows), test_fraction=0.2, seed=7)
     splits = {row["key"]: row["split"] for row in rows_of(source)}
     assert 330 < sum(split == "test" for split in splits.values()) < 470
@@ -312,6 +312,23 @@ def test_the_test_fraction_depends_on_the_key_alone(tmp_path: Path) -> None:
         row["key"]: row["split"]
         for row in rows_of(open_source(tmp_path / "data.jsonl", test_fraction=0.2, seed=8))
     }
+
+
+def test_only_what_has_a_label_is_held_out(tmp_path: Path) -> None:
+    rows = [{"text": f"text {n}", "label": "ab"[n % 2] if n % 3 else None} for n in range(900)]
+    found = rows_of(open_source(write(tmp_path / "data.jsonl", rows), test_fraction=0.5))
+    held_out = [row["gold"] for row in found if row["split"] == "test"]
+    assert len(held_out) > 200
+    assert None not in held_out
+    rows = [{"text": f"text {n}"} for n in range(50)]
+    found = rows_of(open_source(write(tmp_path / "bare.jsonl", rows), test_fraction=0.5))
+    assert {row["split"] for row in found} == {"pool"}
+
+
+def test_rows_are_counted_no_further_than_asked(tmp_path: Path) -> None:
+    source = open_source(write(tmp_path / "data.jsonl"))
+    assert source.count(most=1_000) == len(ROWS)
+    assert source.count(most=2) == 2
 
 
 def test_a_preview_shows_the_rows_as_they_are(tmp_path: Path) -> None:

@@ -56,6 +56,23 @@ def test_what_is_still_open_is_not_bought_twice() -> None:
     ]
 
 
+def test_rounds_end_where_the_pool_does() -> None:
+    small = replace(NEW, unlabelled=35)
+    assert list(rounds_to_come(small, PLAN)) == [
+        (0, RoundSizes(10, 0)),
+        (1, RoundSizes(0, 20)),
+        (2, RoundSizes(5, 0)),
+    ]
+    assert all_ahead(small, PLAN).llm == 20
+    # what is chosen is not in the pool any more, what is not chosen yet still is
+    assert list(rounds_to_come(replace(SECOND_ROUND, unlabelled=7), PLAN)) == [
+        (2, RoundSizes(6, 1)),
+    ]
+    begun = replace(SECOND_ROUND, completed=frozenset({K.START}), llm=0, unlabelled=15)
+    assert under_way(begun, PLAN) == RoundSizes(0, 15)
+    assert list(rounds_to_come(begun, PLAN)) == []
+
+
 @pytest.mark.parametrize(
     ("state", "until", "gold", "rounds", "asked"),
     [

@@ -28,6 +28,16 @@ def test_without_money_it_stops_once_the_person_has_given_all_labels():
     assert advise(StopEvidence(human_left=9, money_spent_up=True)).action == "continue"
 
 
+def test_a_model_that_has_learned_nothing_is_said_first():
+    curve = (Interval(0.5, 0.4, 0.6, 90), Interval(0.53, 0.43, 0.63, 90))
+    advice = advise(StopEvidence(human_left=9, curve=curve, majority=("yes", 0.55)))
+    assert advice.reason.startswith("The model is not better than always saying “yes” (55%).")
+    assert advice.action == "continue"
+    doubtful = advise(StopEvidence(human_left=9, curve=curve, majority=("yes", 0.5)))
+    assert doubtful.reason.startswith("The model is not surely better")
+    assert "always saying" not in advise(StopEvidence(curve=curve, majority=("yes", 0.4))).reason
+
+
 def test_models_that_agree_twice_stop_and_once_do_not():
     assert advise(StopEvidence(human_left=9, kappas=(0.7, 0.97, 0.98))).action == "stop"
     assert advise(StopEvidence(human_left=9, kappas=(0.7, 0.8, 0.98))).action == "continue"

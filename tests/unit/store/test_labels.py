@@ -125,14 +125,21 @@ def test_any_sequence_of_labels_and_undos_equals_a_stack(
 
 
 def test_the_floor_without_a_test_set_is_that_of_the_control_slice(database: Database) -> None:
-    for item_id, label in ((1, "yes"), (2, "no"), (3, "no")):
-        act(database, item_id, Action.LABEL, label)
-    database.write_now(
-        lambda con: con.execute(
-            "INSERT INTO selections (round, item_id, role, rank, control) VALUES (1, 1, 'human', 0, true)"
+    def draw(first: int, last: int) -> None:
+        database.write_now(
+            lambda con: con.execute(
+                "INSERT INTO selections (round, item_id, role, rank, control) "
+                "SELECT 1, i, 'human', i, true FROM range(?, ?) r(i)",
+                [first, last + 1],
+            )
         )
-    )
-    assert database.read_now(reports.majority) == ("yes", 1.0)
+
+    for item_id in range(1, 21):
+        act(database, item_id, Action.LABEL, "yes" if item_id in (1, 2, 3, 5) else "no")
+    draw(1, 4)
+    assert database.read_now(reports.majority) is None  # of four labels a share says nothing
+    draw(5, 5)
+    assert database.read_now(reports.majority) == ("yes", 0.8)
 
 
 def test_minutes_are_counted_by_round(database: Database) -> None:
