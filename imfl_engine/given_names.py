@@ -29,10 +29,10 @@ LEGACY_FAMILIES = (
 MODEL_HINT = (
     "Give minilm (or probe, as a target), a folder with config.json, or owner/name on the hub."
 )
-DEVICE_HINT = "A device is auto, cpu, cuda, cuda:1 or mps."
+DEVICE_HINT = "A device is auto, cpu, cpu:float32, cuda, cuda:1 or mps."
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
-_DEVICE = re.compile(r"auto|cpu|(cuda|mps)(:\d+)?")
+_DEVICE = re.compile(r"auto|cpu(:float32)?|(cuda|mps)(:\d+)?")
 
 
 def check_names(settings: Settings, before: Settings | None = None) -> None:

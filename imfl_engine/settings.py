@@ -186,6 +186,7 @@ class Training(_Model):
     validation_share: Annotated[float, Field(ge=0.0, le=0.5)] = 0.0
     """Share of the human labels, never the control slice, held out for early stopping."""
     device: str = "auto"
+    """*auto*, *cpu*, *cuda*, *cuda:1* or *mps*; *cpu:float32* gives the same on every processor."""
     processes: Positive = 1
     """Processes that fine-tune together under `accelerate launch`, each on a GPU of its own."""
     ray: Annotated[str, Field(min_length=1)] | None = None

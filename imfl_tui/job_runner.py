@@ -1,7 +1,7 @@
 """Running jobs beside the screens: each is one worker that folds the engine's events.
 
 Jobs belong to the app and survive every change of screen. What they look like is one snapshot
-(`imfl_tui.jobs`), published at most ten times a second, so that a key never waits behind a flood
+(`imfl_tui.jobs`), published at most four times a second, so that a key never waits behind a flood
 of progress.
 """
 
@@ -27,7 +27,7 @@ from imfl_tui.problems import unexpected
 
 log = logging.getLogger(__name__)
 
-PUBLISH_EVERY = 0.1
+PUBLISH_EVERY = 0.25
 """Seconds between two snapshots of the running jobs."""
 
 

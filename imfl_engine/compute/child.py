@@ -21,6 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from imfl_engine.compute.allocator import give_back_memory
 from imfl_engine.compute.job import Cancelled, Job
 from imfl_engine.compute.memory import is_out_of_memory
 from imfl_engine.compute.wire import unpack
@@ -239,6 +240,7 @@ def main() -> None:
     while True:
         job, message = link.next()
         link.finish(job, perform(job, message, workshop, cluster))
+        give_back_memory()
         sys.stdout.flush()
         sys.stderr.flush()
 

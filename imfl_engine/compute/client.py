@@ -60,8 +60,8 @@ def default_threads() -> int:
 class Compute:
     """The compute process and the jobs sent to it; belongs to one event loop.
 
-    ``work`` is a folder for job files and, unless ``log`` is given, the log. ``device`` is
-    ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``. ``threads`` bounds the processor threads;
+    ``work`` is a folder for job files and, unless ``log`` is given, the log. ``device`` is ``auto``,
+    ``cpu``, ``cpu:float32``, ``cuda``, ``cuda:1`` or ``mps``. ``threads`` bounds the processor threads;
     None means all cores (the child runs at a lower priority, so the application stays responsive).
     ``ray`` is the address of a Ray cluster that embeds and predicts, or ``local``.
     """

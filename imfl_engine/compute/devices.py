@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from imfl_engine.compute.job import Job
     from imfl_engine.compute.models import Workshop
 
+EXACT_CPU = "cpu:float32"
 BF16_GAIN = 1.2
 """bf16 is used when a matrix product is at least this much faster in it than in float32."""
 
@@ -96,7 +97,10 @@ class Device:
 
 
 def choose(wanted: str, threads: int) -> Device:
-    """The device ``wanted`` if it computes, else the CPU; ``auto`` prefers CUDA, then MPS."""
+    """The device ``wanted`` if it computes, else the CPU; ``auto`` prefers CUDA, then MPS.
+
+    ``cpu:float32`` is the CPU in a format every processor computes alike, however fast bf16 is.
+    """
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
     reasons = []
@@ -109,11 +113,12 @@ def choose(wanted: str, threads: int) -> Device:
             return Device(device, fastest_dtype(device), threads)
         reasons.append(f"{candidate} {problem}")
     fallback = ""
-    if wanted not in ("auto", "cpu"):
-        why = "; ".join(reasons) or f"'{wanted}' is no device (auto, cpu, cuda, mps)"
+    if wanted not in ("auto", "cpu", EXACT_CPU):
+        why = "; ".join(reasons) or f"'{wanted}' is no device (auto, cpu, {EXACT_CPU}, cuda, mps)"
         fallback = f"Models run on the CPU because {why}."
     cpu = torch.device("cpu")
-    return Device(cpu, fastest_dtype(cpu), threads, fallback)
+    dtype = torch.float32 if wanted == EXACT_CPU else fastest_dtype(cpu)
+    return Device(cpu, dtype, threads, fallback)
 
 
 def candidates(wanted: str) -> tuple[str, ...]:

@@ -19,8 +19,9 @@ LIFE = 2048
 class MaskPool:
     """Random masks with drop probability ``p``, scaled by ``1 / (1 - p)``."""
 
-    def __init__(self, p: float, seed: int) -> None:
+    def __init__(self, p: float, seed: int, dtype: torch.dtype = torch.float32) -> None:
         self._p = p
+        self._dtype = dtype
         self._rng = np.random.Generator(np.random.SFC64(seed))
         self._served = 0
         self._draw(POOL)
@@ -36,7 +37,8 @@ class MaskPool:
 
     def _draw(self, size: int) -> None:
         kept = self._rng.random(size, dtype=np.float32) >= self._p
-        self._pool = torch.from_numpy(kept.astype(np.float32) / np.float32(1 - self._p))
+        scaled = kept.astype(np.float32) / np.float32(1 - self._p)
+        self._pool = torch.from_numpy(scaled).to(self._dtype)
         self._served = 0
 
 
@@ -53,10 +55,10 @@ class PooledDropout(torch.nn.Module):  # type: ignore[misc]
         return values * self._pool.mask(values.shape) if self.training else values
 
 
-def pool_dropout(model: Any, seed: int) -> None:
+def pool_dropout(model: Any, seed: int, dtype: torch.dtype = torch.float32) -> None:
     """Replace a CPU model's dropout, in place; attention weights are no longer dropped.
 
-    Dropout inside attention rules out the fused kernel.
+    Dropout inside attention rules out the fused kernel. ``dtype`` is that of what flows between layers.
     """
     pools: dict[float, MaskPool] = {}
     for module in list(model.modules()):
@@ -66,5 +68,6 @@ def pool_dropout(model: Any, seed: int) -> None:
             if "Attention" in type(module).__name__ and not hasattr(module, "dense"):
                 child.p = 0.0
             elif child.p < 1:
-                pool = pools.setdefault(child.p, MaskPool(child.p, seed + len(pools)))
-                setattr(module, name, PooledDropout(child.p, pool))
+                if child.p not in pools:
+                    pools[child.p] = MaskPool(child.p, seed + len(pools), dtype)
+                setattr(module, name, PooledDropout(child.p, pools[child.p]))

@@ -55,6 +55,11 @@ class MeanClassifier(torch.nn.Module):  # type: ignore[misc]
         self.dropout = torch.nn.Dropout(dropout)
         self.classifier = torch.nn.Linear(bert.config.hidden_size, classes)
 
+    @property
+    def body(self) -> Any:
+        """What is below the head."""
+        return self.bert
+
     def forward(self, **batch: torch.Tensor) -> torch.Tensor:
         """Logits (m, classes)."""
         hidden = self.bert(**batch).last_hidden_state
@@ -72,6 +77,11 @@ class StockClassifier(torch.nn.Module):  # type: ignore[misc]
     def __init__(self, model: Any) -> None:
         super().__init__()
         self.model = model
+
+    @property
+    def body(self) -> Any:
+        """What is below the head."""
+        return self.model.base_model
 
     def forward(self, **batch: torch.Tensor) -> torch.Tensor:
         """Logits (m, classes)."""
@@ -116,7 +126,7 @@ def new_classifier(
             if parameter.ndim > 1:
                 drawn.normal_(std=0.02, generator=generator)
             parameter.copy_(drawn)
-    return model.to(workshop.device.torch_device), tokenizer
+    return workshop.place(model, model.body), tokenizer
 
 
 def load_classifier(folder: Path, record: CheckpointRecord) -> tuple[Classifier, Any]:

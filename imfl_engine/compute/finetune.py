@@ -127,7 +127,7 @@ def fit_encoder(job: Job, workshop: Workshop, spec: TrainingJob) -> tuple[Traine
     )
     model, tokenizer = _model(workshop, spec, record)
     if workshop.device.kind == "cpu":
-        pool_dropout(model, workshop.team.seed(spec.seed))
+        pool_dropout(model, workshop.team.seed(spec.seed), workshop.device.dtype)
     tokens = encode(tokenizer, spec.inputs, max_length=spec.max_length, task=spec.kind)
     job.check()
     rows = encoder.rows_by(model, tokens, workshop.device.torch_device)
@@ -174,19 +174,20 @@ def _model(
             "Set training.mode to retrain.",
         )
     model, tokenizer = encoder.load_classifier(Path(spec.start_from), before)
-    return model.to(workshop.device.torch_device), tokenizer
+    return workshop.place(model, model.body), tokenizer
 
 
 def parameters_of(model: encoder.Classifier, *, freeze_words: bool) -> Parameters:
-    """Body and head; the word embeddings are left out (and get no gradient) if frozen.
+    """Body and head; what is below the first layer is left out (and gets no gradient) if frozen.
 
     Word embeddings are half of a small encoder's parameters, of which a few hundred texts touch a
-    few rows, yet AdamW would go through all of them every step.
+    few rows, yet AdamW would go through all of them every step. Without those of positions and
+    segments and their norm, no gradient has to go through the input of the first layer either.
     """
-    base = model.bert if isinstance(model, encoder.MeanClassifier) else model.model.base_model
     if freeze_words:
-        base.get_input_embeddings().weight.requires_grad_(False)
-    body_ids = {id(parameter) for parameter in base.parameters()}
+        below = getattr(model.body, "embeddings", None) or model.body.get_input_embeddings()
+        below.requires_grad_(False)
+    body_ids = {id(parameter) for parameter in model.body.parameters()}
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     return Parameters(
         body=[parameter for parameter in trained if id(parameter) in body_ids],

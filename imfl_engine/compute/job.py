@@ -14,7 +14,7 @@ from typing import Any
 from imfl_engine.compute.wire import pack_event
 from imfl_engine.events import JobKind, Progress
 
-PROGRESS_SECONDS = 0.1
+PROGRESS_SECONDS = 0.25
 
 
 class Cancelled(Exception):
@@ -41,7 +41,7 @@ class Job:
         self._send({"job": self.number, **pack_event(event, self.folder)})
 
     def may_report(self, *, last: bool = False) -> bool:
-        """Whether a progress event may be sent now: at most ten a second, and always the last."""
+        """Whether a progress event may be sent now: at most four a second, and always the last."""
         now = time.monotonic()
         if not last and now - self._last_progress < PROGRESS_SECONDS:
             return False

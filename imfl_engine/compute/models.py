@@ -19,8 +19,11 @@ import transformers
 from safetensors.torch import save_file
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer
 
+from imfl_engine.compute.allocator import collect_seldom, keep_freed_memory
 from imfl_engine.compute.checkpoints import CheckpointRecord, existing, replacing
 from imfl_engine.compute.devices import Device, choose
+from imfl_engine.compute.half_precision import halve
+from imfl_engine.compute.short_attention import shorten
 from imfl_engine.compute.team import ALONE, Team
 from imfl_engine.errors import ModelError
 
@@ -59,6 +62,8 @@ class Workshop:
         """Choose the device; loads no model yet."""
         transformers.logging.set_verbosity_error()
         transformers.logging.disable_progress_bar()
+        keep_freed_memory()
+        collect_seldom()
         return cls(choose(device, threads), work)
 
     def let_go(self) -> None:
@@ -67,12 +72,20 @@ class Workshop:
         self._trained.clear()
         self.device.release()
 
+    def place(self, model: Any, body: Any) -> Any:
+        """``model`` on the device, its ``body`` of layers computing the way that is quickest there."""
+        if self.device.kind == "cpu":
+            shorten(body)
+            if self.device.dtype is torch.bfloat16:
+                halve(body)
+        return model.to(self.device.torch_device)
+
     def encoder(self, name: str) -> tuple[Any, Any]:
         """The base encoder ``name`` on the device, not to be changed, and its tokenizer."""
 
         def load() -> tuple[Any, Any]:
             model = load_pretrained(AutoModel, name)
-            return model.to(self.device.torch_device).eval(), load_tokenizer(name)
+            return self.place(model, model).eval(), load_tokenizer(name)
 
         return self.warm(f"encoder {name}", load)
 

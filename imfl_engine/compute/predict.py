@@ -73,7 +73,7 @@ def load(workshop: Workshop, folder: Path) -> Trained:
             found: Trained = causal.load_causal(workshop, folder, record)
             return found
         model, tokenizer = encoder.load_classifier(folder, record)
-        return Trained(record, model.to(workshop.device.torch_device).eval(), tokenizer)
+        return Trained(record, workshop.place(model, model.body).eval(), tokenizer)
 
     return workshop.trained(folder, read)
 

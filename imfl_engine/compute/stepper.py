@@ -61,6 +61,7 @@ class Stepper:
             lambda step: min((step + 1) / warmup, (total - step) / max(1, total - warmup)),
         )
         self._norm = recipe.gradient_norm
+        self._fused = fused
         self._part = batch_size
         self._team = team
 
@@ -89,11 +90,22 @@ class Stepper:
             self._part = max(1, self._part // 2)
         if self._team.size > 1:
             total = sum_gradients(self._team, self._parameters, total)
-        torch.nn.utils.clip_grad_norm_(self._parameters, self._norm)
+        self._clip()
         self._optimiser.step()
         self._schedule.step()
         self._optimiser.zero_grad(set_to_none=True)
         return total
+
+    def _clip(self) -> None:
+        """Bound the norm of the gradients, in the optimiser's own pass over them where it is fused."""
+        gradients = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients)
+        if not self._fused:
+            torch.nn.utils.clip_grads_with_norm_(self._parameters, self._norm, norm)
+            return
+        # As `torch.amp.GradScaler` does it: a fused optimiser divides every gradient by this.
+        self._optimiser.grad_scale = (norm / self._norm).clamp(min=1.0)
+        self._optimiser.found_inf = torch.zeros_like(norm)
 
     def _accumulate(
         self, rows: IndexArray, loss: Callable[[IndexArray], torch.Tensor], count: int

@@ -107,7 +107,9 @@ Target = Annotated[
 Embedder = Annotated[
     str, _option("--embedder", "The model that finds similar items.", METHOD, "minilm|PATH|HUB-ID")
 ]
-Device = Annotated[str, _option("--device", "Where models run.", METHOD, "auto|cpu|cuda|mps")]
+Device = Annotated[
+    str, _option("--device", "Where models run.", METHOD, "auto|cpu|cpu:float32|cuda|mps")
+]
 Changes = Annotated[
     list[str] | None,
     _option("--set", "Any other setting; may be repeated.", METHOD, "NAME=VALUE"),

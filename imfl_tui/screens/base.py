@@ -159,7 +159,7 @@ class ImflScreen(Screen[None]):
         return self.PAGE
 
     def jobs_changed(self, jobs: Jobs) -> None:
-        """The running jobs look different now; comes at most ten times a second."""
+        """The running jobs look different now; comes at most four times a second."""
 
     def status_changed(self, status: Status) -> None:
         """The project has other figures now."""

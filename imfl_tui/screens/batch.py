@@ -13,7 +13,7 @@ from imfl_tui.text import money_range
 from imfl_tui.widgets.item import ItemPane
 from imfl_tui.widgets.labels import Labels
 
-FETCH = 20
+FETCH = 60
 
 
 class BatchScreen(LabellingScreen):

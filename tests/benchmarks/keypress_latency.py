@@ -2,10 +2,13 @@
 
 ::
 
-    python tests/benchmarks/keypress_latency.py --items 1000000 --keys 300 --busy 2
+    python tests/benchmarks/keypress_latency.py --items 1000000 --keys 300 --jobs
 
-Measures the real app on a project of ``--items`` made-up texts, beside ``--busy`` processes that
-compute without pause, and in the same run a bare Textual app that commits one DuckDB row a key.
+Measures the real app on a project of ``--items`` made-up texts, and in the same run a bare Textual app
+that commits one DuckDB row a key: with ``--jobs`` beside a training job and an LLM job (the engine's
+own, 32 labels a second, in processes of their own), with ``--busy`` beside processes that compute
+without pause and, unlike a training job, claim as much of the processor as the app. The app also
+embeds ahead while it is measured.
 ``--datatui PYTHON`` adds datatui, another labeller for the terminal, if that interpreter has it
 (``python -m venv d && d/bin/pip install datatui``), on 10,000 texts, as it keeps them in memory;
 ``--project`` takes a project that is there instead of making one.
@@ -143,19 +146,43 @@ def start_datatui(python: str, folder: Path, environment: dict[str, str]) -> Ter
     return Terminal([python, "-c", program], environment)
 
 
+def start_jobs(folder: Path, environment: dict[str, str]) -> list[subprocess.Popen[str]]:
+    """A training job that is past its start, and an LLM job."""
+    here = Path(__file__).parent
+    llm = ["--only", "ours", "--labels", "100000", "--concurrency", "16", "--latency", "0.5"]
+    commands = [[here / "annotate_throughput.py", *llm], [here / "training_job.py", folder]]
+    jobs = [
+        subprocess.Popen(
+            [sys.executable, *map(str, command)], env=environment, stdout=subprocess.PIPE, text=True
+        )
+        for command in commands
+    ]
+    trained = jobs[-1].stdout
+    assert trained is not None
+    assert trained.readline() == "training\n"
+    return jobs
+
+
 def main() -> None:
     """Run the benchmark and print a table and one line of JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--items", type=int, default=100_000)
     parser.add_argument("--keys", type=int, default=200)
-    parser.add_argument("--busy", type=int, default=2, help="processes that compute meanwhile")
+    parser.add_argument(
+        "--jobs", action="store_true", help="a training job and an LLM job meanwhile"
+    )
+    parser.add_argument("--busy", type=int, default=0, help="processes that compute meanwhile")
     parser.add_argument("--rest", type=float, default=0.05, help="seconds between keys")
     parser.add_argument("--datatui", metavar="PYTHON", help="an interpreter that has datatui")
     parser.add_argument("--project", type=Path, help="a project whose first batch waits")
     options = parser.parse_args()
     environment = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
     here = Path(__file__).parent
-    results: dict[str, object] = {"items": options.items, "busy": options.busy}
+    results: dict[str, object] = {
+        "items": options.items,
+        "jobs": options.jobs,
+        "busy": options.busy,
+    }
     with tempfile.TemporaryDirectory() as folder:
         environment["IMFL_TUI_CONFIG"] = folder
         project = Path(folder) / "big.db"
@@ -168,6 +195,8 @@ def main() -> None:
         busy = [
             subprocess.Popen([sys.executable, "-c", work], env=single) for _ in range(options.busy)
         ]
+        if options.jobs:
+            busy += start_jobs(Path(folder) / "jobs", environment)
         try:
             bare = Terminal(
                 [sys.executable, str(here / "bare_app.py"), str(Path(folder) / "bare.db")],

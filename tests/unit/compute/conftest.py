@@ -1,4 +1,7 @@
-"""One compute process for all tests of this folder: starting it costs seconds."""
+"""One compute process for all tests of this folder: starting it costs seconds.
+
+It computes in float32, so that what has to be equal is equal on every processor.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # for compute_helpers
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def compute(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Compute]:
-    made = Compute(tmp_path_factory.mktemp("compute"), device="cpu", threads=1)
+    made = Compute(tmp_path_factory.mktemp("compute"), device="cpu:float32", threads=1)
     await made.start()
     yield made
     await made.close()

@@ -43,3 +43,10 @@ def test_training_batches_pad_far_less_than_random_ones() -> None:
 def test_no_training_batch_is_much_smaller_than_the_others() -> None:
     sizes = [len(rows) for rows in training_batches(LENGTHS[:33], 16, np.random.default_rng(0))]
     assert min(sizes) >= 16
+
+
+def test_hardly_anything_of_a_training_batch_is_padding() -> None:
+    lengths = np.random.default_rng(1).integers(3, 90, size=2_000)
+    batches = training_batches(lengths, 16, np.random.default_rng(0))
+    padded = sum(len(rows) * lengths[rows].max() for rows in batches)
+    assert padded < 1.06 * lengths.sum()

@@ -32,6 +32,24 @@ async def test_a_missing_device_falls_back_to_the_cpu_with_one_sentence(
         await compute.close()
 
 
+@pytest.mark.asyncio(loop_scope="session")
+async def test_what_is_quickest_on_this_processor_gives_what_float32_gives_but_for_rounding(
+    compute: Compute, tmp_path: Path
+) -> None:
+    quickest = Compute(tmp_path / "work", device="cpu", threads=1)
+    try:
+        assert (await compute.describe()).dtype == "float32"
+        job = make_job(tmp_path / "model", TEXTS, epochs=5)
+        events = await collect(quickest.train(job))
+        assert isinstance(events[-1], ModelReady)
+        theirs = await predict_all(quickest, job.folder, TEXTS.inputs, 3)
+        ours = await predict_all(compute, job.folder, TEXTS.inputs, 3)
+        assert (theirs.argmax(1) == TEXTS.classes).mean() > 0.8
+        assert np.abs(theirs - ours).max() < 0.05
+    finally:
+        await quickest.close()
+
+
 @pytest.mark.gpu
 @pytest.mark.asyncio(loop_scope="session")
 async def test_a_gpu_trains_predicts_and_embeds_like_the_cpu(

@@ -1,0 +1,72 @@
+"""Attention over short sequences on a CPU: two batched products and a softmax.
+
+PyTorch's fused kernel saves memory that short texts do not need and goes backward slowly: 16 texts
+of 32 tokens, 12 heads, forward and backward take 7.5 ms in bfloat16 and 2.7 ms in float32, as plain
+products 1.2 and 1.6 ms (two cores). From about 128 tokens on the fused kernel is as quick.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+
+NAME = "imfl_short"
+LONGEST = 128
+"""Tokens up to which the products are quicker than the fused kernel."""
+
+
+def attend(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    **options: Any,
+) -> tuple[torch.Tensor, None]:
+    """Attention of (b, heads, t, d) to (b, t, heads, d); by the fused kernel where that is better."""
+    causal = options.get("is_causal", getattr(module, "is_causal", True))
+    plain = (
+        query.shape == key.shape
+        and key.shape[2] <= LONGEST
+        and not dropout
+        and not (causal and attention_mask is None)
+        and options.get("position_bias") is None
+        and options.get("softcap") is None
+    )
+    if attention_mask is not None:
+        attention_mask = attention_mask.to(query.dtype)
+    if not plain:
+        fused: tuple[torch.Tensor, None] = sdpa_attention_forward(
+            module, query, key, value, attention_mask, dropout, scaling, **options
+        )
+        return fused
+    scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
+    scores = (query * scaling) @ key.transpose(-1, -2)
+    if attention_mask is not None:
+        scores = scores + attention_mask
+    return (torch.softmax(scores, dim=-1) @ value).transpose(1, 2).contiguous(), None
+
+
+def additive_mask(*arguments: Any, **options: Any) -> torch.Tensor | None:
+    """The mask as what is added to scores: 0 or the lowest bfloat16; None where nothing is masked."""
+    allowed = sdpa_mask(*arguments, **options)
+    if allowed is None:
+        return None
+    mask = torch.zeros(allowed.shape, dtype=torch.bfloat16, device=allowed.device)
+    return mask.masked_fill_(~allowed, torch.finfo(torch.bfloat16).min)
+
+
+def shorten(model: Any) -> None:
+    """Let a ``transformers`` model attend this way, in place, if it would use the fused kernel."""
+    if model.config._attn_implementation == "sdpa":
+        model.set_attn_implementation(NAME)
+
+
+AttentionInterface.register(NAME, attend)
+AttentionMaskInterface.register(NAME, additive_mask)
