@@ -164,7 +164,7 @@ def trainer_run(
             report_to="none",
             save_strategy="no",
             disable_tqdm=True,
-            use_cpu=options.device == "cpu",
+            use_cpu=options.device.startswith("cpu"),
         )
 
         def tokenised(some: Rows) -> list[dict[str, Any]]:
