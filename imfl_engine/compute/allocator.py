@@ -25,7 +25,7 @@ def keep_freed_memory() -> None:
 
 
 def give_back_memory() -> None:
-    """Return freed memory to the system, after a job."""
+    """Return freed memory to the system: after a job, and where it ran short."""
     _call("malloc_trim", 0)
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from imfl_engine.compute.allocator import give_back_memory
 from imfl_engine.compute.wire import DeviceInfo
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ class Device:
             torch.cuda.empty_cache()
         elif self.kind == "mps":
             torch.mps.empty_cache()
+        give_back_memory()
 
     def info(self) -> DeviceInfo:
         """The device in the wire's words."""

@@ -19,7 +19,7 @@ LIFE = 2048
 class MaskPool:
     """Random masks with drop probability ``p``, scaled by ``1 / (1 - p)``."""
 
-    def __init__(self, p: float, seed: int, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(self, p: float, seed: int, dtype: torch.dtype) -> None:
         self._p = p
         self._dtype = dtype
         self._rng = np.random.Generator(np.random.SFC64(seed))
@@ -55,7 +55,7 @@ class PooledDropout(torch.nn.Module):  # type: ignore[misc]
         return values * self._pool.mask(values.shape) if self.training else values
 
 
-def pool_dropout(model: Any, seed: int, dtype: torch.dtype = torch.float32) -> None:
+def pool_dropout(model: Any, seed: int, dtype: torch.dtype) -> None:
     """Replace a CPU model's dropout, in place; attention weights are no longer dropped.
 
     Dropout inside attention rules out the fused kernel. ``dtype`` is that of what flows between layers.
