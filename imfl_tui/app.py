@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
-from textual.reactive import reactive
+from textual.reactive import var
 from textual.screen import Screen
 from textual.worker import Worker
 
@@ -61,8 +61,8 @@ class ImflApp(JobRunner):
         Binding("ctrl+q", "quit", "Quit", show=False, system=True, priority=True),
     ]
 
-    status: reactive[Status | None] = reactive(None, init=False)
-    estimate: reactive[CostEstimate | None] = reactive(None, init=False)
+    status: var[Status | None] = var(None, init=False)
+    estimate: var[CostEstimate | None] = var(None, init=False)
 
     def __init__(
         self,

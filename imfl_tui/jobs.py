@@ -1,6 +1,6 @@
 """What the running jobs look like right now, folded from the engine's events.
 
-The app feeds every event to `fold`; screens see one immutable `Jobs` snapshot at most ten times a
+The app feeds every event to `fold`; screens see one immutable `Jobs` snapshot at most four times a
 second, however fast the events come.
 """
 
@@ -208,6 +208,8 @@ def _describe_rounds(jobs: Jobs, job: Job) -> str:
         spent = f" {money(last.spent_usd)}" if last.spent_usd or last.limit_usd else ""
         return f"LLM {thousands(last.done)}/{thousands(last.total)}{spent}"
     training = jobs.training if kind is StepKind.TRAIN else None
+    if training and training.ready and job.progress and job.progress.job == "score":
+        return _describe_progress(job.progress, STEP_WORDS[StepKind.SCORE])
     if training and (step := training.last):
         return _share("training", step.step, step.total, step.eta_seconds)
     if training and (before := training.before):

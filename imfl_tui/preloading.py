@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 from importlib import import_module
 
+from imfl_engine.collecting import keep_what_is_loaded
 from imfl_tui.screens import registry
 
 PRELOADED = (
@@ -17,17 +17,8 @@ PRELOADED = (
 
 
 def preload() -> None:
-    """Import it all; meant for a thread.
-
-    What is imported stays until the end, so the garbage collector need not look at it again: a full
-    collection would hold up the keyboard for 70 ms. `release` undoes this.
-    """
+    """Import it all, and keep it; meant for a thread."""
     for name in PRELOADED:
         with contextlib.suppress(ImportError):
             import_module(name)
-    gc.freeze()
-
-
-def release() -> None:
-    """Let the collector have everything again; libraries clean up after themselves at the end."""
-    gc.unfreeze()
+    keep_what_is_loaded()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from imfl_engine.annotate.completion import Answer, read_answer
 from imfl_engine.annotate.faults import Fault, FaultKind, FaultReader, Redactor
+from imfl_engine.collecting import keep_what_is_loaded
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -134,7 +135,7 @@ class Endpoint:
                 DefaultAsyncHttpxClient(verify=context, follow_redirects=False)
                 for _ in range(self._pools)
             ]
-        return [
+        clients = [
             AsyncOpenAI(
                 api_key=self._key,
                 base_url=self._address,
@@ -144,6 +145,8 @@ class Endpoint:
             )
             for transport in transports
         ]
+        keep_what_is_loaded()
+        return clients
 
     @staticmethod
     def _fast_transport() -> bool:

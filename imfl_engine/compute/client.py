@@ -47,7 +47,9 @@ __all__ = [
     "default_threads",
 ]
 
-TrainingEvent = Progress | TrainingProgress | ValidationMeasured | ModelReady | Notice
+TrainingEvent = (
+    Progress | TrainingProgress | ValidationMeasured | ModelReady | Notice | ProbabilityChunk
+)
 
 
 def default_threads() -> int:
@@ -113,10 +115,12 @@ class Compute:
                 yield event
 
     async def train(self, job: TrainingJob) -> AsyncGenerator[TrainingEvent, None]:
-        """Fine-tune; the last event is `ModelReady`, sent when the checkpoint is on disk.
+        """Fine-tune; `ModelReady` is sent when the checkpoint is on disk.
 
-        Raises `ModelError`, `OutOfMemory`, `StorageError` (disk full) or `ComputeCrashed`; whatever
-        happens, a model that was in ``job.folder`` before is either untouched or fully replaced.
+        It is the last event, unless ``job.then_predict`` asks for predictions by the new model, whose
+        chunks come before and after it. Raises `ModelError`, `OutOfMemory`, `StorageError` (disk
+        full) or `ComputeCrashed`; whatever happens, a model that was in ``job.folder`` before is
+        either untouched or fully replaced.
         """
         async with contextlib.aclosing(self._channel.stream("train", training=job)) as events:
             async for event in events:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from imfl_engine.compute import causal, encoder, launch, probe
+from imfl_engine.compute import causal, encoder, launch, predict, probe
 from imfl_engine.compute.checkpoints import (
     Architecture,
     CheckpointRecord,
@@ -52,7 +53,7 @@ SAVERS: dict[Architecture, Callable[[Any, Any, CheckpointRecord, Path], None]] =
 
 
 def train(job: Job, workshop: Workshop, *, training: dict[str, Any]) -> None:
-    """Fine-tune and write the checkpoint; the last event is `ModelReady`."""
+    """Fine-tune, write the checkpoint, which is told by `ModelReady`, and predict what is asked for."""
     spec = TrainingJob(**{**training, "labels": tuple(training["labels"])})
     check_job(spec)
     started = time.perf_counter()
@@ -60,13 +61,16 @@ def train(job: Job, workshop: Workshop, *, training: dict[str, Any]) -> None:
     if workshop.device.fallback:
         job.emit(Notice("warning", workshop.device.fallback))
     if spec.processes > 1 and architecture != "probe" and workshop.team.size == 1:
-        ready = launch.train(job, workshop, spec)
+        ready = launch.train(job, workshop, replace(spec, then_predict=()))
+        job.emit(replace(ready, seconds=time.perf_counter() - started))
+        if spec.then_predict:
+            trained = predict.load(workshop, spec.folder)
+            predict.read(job, workshop, trained, spec.then_predict, report_as="score")
     else:
-        ready = fit(job, workshop, spec, architecture)
-    job.emit(replace(ready, seconds=time.perf_counter() - started))
+        fit(job, workshop, spec, architecture)
 
 
-def fit(job: Job, workshop: Workshop, spec: TrainingJob, architecture: Architecture) -> ModelReady:
+def fit(job: Job, workshop: Workshop, spec: TrainingJob, architecture: Architecture) -> None:
     """Fine-tune in this process, alone or as one of a team, whose rank 0 writes the checkpoint."""
     started = time.perf_counter()
     torch.manual_seed(spec.seed)
@@ -78,18 +82,36 @@ def fit(job: Job, workshop: Workshop, spec: TrainingJob, architecture: Architect
         trained, outcome = fit_encoder(job, workshop, spec)
     job.check()
     job.emit(Progress("train", outcome.steps, outcome.steps, "steps", 0.0, "writing the model"))
-    if workshop.team.rank == 0:
+    if workshop.team.rank != 0:
+        return
+
+    def write() -> None:
         with replacing(spec.folder) as folder:
             SAVERS[architecture](trained.model, trained.tokenizer, trained.record, folder)
             write_record(folder, trained.record)
             job.check()
         workshop.remember(spec.folder, trained)
-    return ModelReady(
-        folder=spec.folder,
-        seconds=time.perf_counter() - started,
-        device=workshop.device.name,
-        samples_per_second=outcome.samples_per_second,
-    )
+        seconds = time.perf_counter() - started
+        name = workshop.device.name
+        job.emit(ModelReady(spec.folder, seconds, name, outcome.samples_per_second))
+
+    with ThreadPoolExecutor(1, "checkpoint") as beside:
+        written = beside.submit(write)
+        if spec.then_predict:
+            predict.read(
+                job,
+                workshop,
+                trained,
+                spec.then_predict,
+                report_as="score",
+                between=lambda: _raise_what_failed(written),
+            )
+        written.result()
+
+
+def _raise_what_failed(written: Future[None]) -> None:
+    if written.done():
+        written.result()
 
 
 def check_job(spec: TrainingJob) -> None:

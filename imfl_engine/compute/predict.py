@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,9 +37,22 @@ def predict(
     report_as: JobKind,
 ) -> None:
     """Emit a `ProbabilityChunk` for every input, and progress."""
-    if not len(inputs):
-        return
-    trained = load(workshop, model)
+    if len(inputs):
+        trained = load(workshop, model)
+        read(job, workshop, trained, inputs, features=features, report_as=report_as)
+
+
+def read(
+    job: Job,
+    workshop: Workshop,
+    trained: Trained,
+    inputs: Sequence[ModelInput],
+    *,
+    features: FloatArray | None = None,
+    report_as: JobKind,
+    between: Callable[[], object] = lambda: None,
+) -> None:
+    """Have a model in memory read ``inputs``; ``between`` is called after each batch."""
     options = most_options(trained.record, inputs)
     costs = np.array([input_cost(item) for item in inputs], dtype=float)
     meter = ProgressMeter(job, report_as, len(inputs), float(costs.sum()))
@@ -59,6 +72,7 @@ def predict(
             if sum(len(rows) for rows, _ in waiting) >= ROWS_PER_EVENT:
                 flush()
             meter.advance(len(rows), float(costs[rows + start].sum()))
+            between()
     flush()
 
 

@@ -71,6 +71,8 @@ class TrainingJob:
     """How many of the lowest layers are not trained (mean-pooling BERTs only)."""
     processes: int = 1
     """Processes that fine-tune together under `accelerate launch`; the *probe* needs one only."""
+    then_predict: Sequence[ModelInput] = ()
+    """What the new model reads while its checkpoint is written: nobody waits for the disk."""
 
 
 @dataclass(frozen=True, slots=True)

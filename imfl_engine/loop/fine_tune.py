@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from imfl_engine.compute.client import TrainingEvent
 from imfl_engine.compute.wire import TrainingJob
 from imfl_engine.label_model import TrainingSet
 from imfl_engine.loop.context import LoopContext, model_input
+from imfl_engine.types import Item
 
 
 async def fine_tune(
@@ -23,10 +24,11 @@ async def fine_tune(
     *,
     validation: NDArray[np.bool_] | None = None,
     start_from: Path | None = None,
+    then_predict: Sequence[Item] = (),
 ) -> AsyncGenerator[TrainingEvent, None]:
-    """Fine-tune the target into ``folder``; the last event is `ModelReady`.
+    """Fine-tune the target into ``folder``; events and errors are `Compute.train`'s.
 
-    ``validation`` (m,) marks examples to hold out, none by default. Errors are `Compute.train`'s.
+    ``validation`` (m,) marks examples to hold out, none by default.
     """
     training = context.settings.training
     ids = [int(item_id) for item_id in built.ids]
@@ -50,6 +52,7 @@ async def fine_tune(
         embedder=context.settings.embedder,
         frozen_layers=training.frozen_layers,
         processes=training.processes,
+        then_predict=[model_input(item) for item in then_predict],
     )
     async with aclosing(context.compute.train(job)) as events:
         async for event in events:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 
 from imfl_engine.events import Event, Notice, StepFinished, StepStarted
@@ -77,12 +77,9 @@ class Loop:
         async with aclosing(self.context.embed(await self._ids_of_round(state.round))) as events:
             async for event in events:
                 yield event
-        sizes = RoundSizes(state.next_human, state.next_llm)
-        if sizes != RoundSizes(0, 0):
-            ids = await sampling.upcoming_sample(self.context, state.next_round, sizes)
-            async with aclosing(self.context.embed(ids)) as events:
-                async for event in events:
-                    yield event
+        async with aclosing(self.context.embed(await self._next_sample(state))) as events:
+            async for event in events:
+                yield event
 
     async def _do(self, step: Step, state: LoopState) -> AsyncGenerator[Event, None]:
         context, round_ = self.context, step.round
@@ -107,7 +104,8 @@ class Loop:
             case StepKind.ANNOTATE:
                 events = self._annotate(round_)
             case StepKind.TRAIN:
-                events = self._train(round_, last=is_last(state))
+                upcoming = await self._scored_next(state)
+                events = self._train(round_, last=is_last(state), upcoming=upcoming)
             case StepKind.EVALUATE:
                 events = evaluation.evaluate(context, round_)
             case StepKind.FINISHED:
@@ -145,7 +143,9 @@ class Loop:
             lambda con: rounds.complete(con, round, StepKind.ANNOTATE, seconds, details)
         )
 
-    async def _train(self, round: int, *, last: bool) -> AsyncGenerator[Event, None]:
+    async def _train(
+        self, round: int, *, last: bool, upcoming: Sequence[int] = ()
+    ) -> AsyncGenerator[Event, None]:
         if await self.context.lost_model() == round:
             yield Notice(
                 "warning",
@@ -154,9 +154,24 @@ class Loop:
             )
         async for event in self.context.embed(await self._labelled_ids()):
             yield event
-        async with aclosing(training.train(self.context, round, last=last)) as events:
+        trained = training.train(self.context, round, last=last, upcoming=upcoming)
+        async with aclosing(trained) as events:
             async for event in events:
                 yield event
+
+    async def _scored_next(self, state: LoopState) -> list[int]:
+        """Return what the next round will score, where the process that trains is the one to do it."""
+        settings = self.context.settings.training
+        if is_last(state) or settings.target == "probe" or settings.ray:
+            return []
+        return await self._next_sample(state)
+
+    async def _next_sample(self, state: LoopState) -> list[int]:
+        """Return the sub-sample that the next round would begin with now."""
+        sizes = RoundSizes(state.next_human, state.next_llm)
+        if sizes == RoundSizes(0, 0):
+            return []
+        return await sampling.upcoming_sample(self.context, state.next_round, sizes)
 
     async def _ids_of_round(self, round: int) -> list[int]:
         labelled = await self._labelled_ids()

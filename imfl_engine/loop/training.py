@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 
 from imfl_engine import label_model
+from imfl_engine.compute.collect import Collected
+from imfl_engine.compute.wire import ProbabilityChunk
 from imfl_engine.events import Event, ModelReady, Notice
 from imfl_engine.label_model import LabelModel, LabelModelOptions, TrainingSet
 from imfl_engine.loop.context import LoopContext
@@ -52,10 +54,13 @@ class _Fitted:
     llm_weight: float
 
 
-async def train(context: LoopContext, round: int, *, last: bool) -> AsyncGenerator[Event, None]:
+async def train(
+    context: LoopContext, round: int, *, last: bool, upcoming: Sequence[int] = ()
+) -> AsyncGenerator[Event, None]:
     """Fit the label model, build the training set and fine-tune the target on it.
 
-    ``last`` says that no round follows.
+    ``last`` says that no round follows; ``upcoming`` are the items that the next round will score,
+    which the new model begins with while its checkpoint is written.
     """
     started = time.monotonic()
     fitted: _Fitted | None = None
@@ -82,17 +87,24 @@ async def train(context: LoopContext, round: int, *, last: bool) -> AsyncGenerat
             evidence, training_set, settings.training.validation_share, settings.seed
         ),
         start_from=previous,
+        then_predict=await context.items_of(upcoming),
     )
-    ready: ModelReady | None = None
+    scored = Collected(len(upcoming))
     async with aclosing(training) as events:
-        async for event in events:
-            if isinstance(event, ModelReady):
-                ready = event
-                details |= {"device": event.device, "seconds": time.monotonic() - started}
-                details["samples_per_second"] = event.samples_per_second
-            yield event
-    assert ready is not None, "a training that ends without an error ends with its model"
-    await _complete(context, round, details, fitted)
+        async for told in events:
+            if isinstance(told, ProbabilityChunk):
+                scored.put(told)
+                continue
+            if isinstance(told, ModelReady):
+                details |= {"device": told.device, "seconds": time.monotonic() - started}
+                details["samples_per_second"] = told.samples_per_second
+                await _complete(context, round, details, fitted)
+            yield told
+    matrix = scored.matrix
+    if matrix is not None:
+        await context.database.write(
+            lambda con: predictions.replace(con, round, list(upcoming), matrix)
+        )
 
 
 async def _fit_labels(

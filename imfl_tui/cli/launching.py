@@ -35,15 +35,11 @@ async def show_app(path: Path, project: Project | None) -> int:
 
 async def _show(path: Path, **how: Any) -> int:
     # Textual reads it when it is imported: half the wait for the first frame after a key.
-    os.environ.setdefault("TEXTUAL_FPS", "120")
+    os.environ.setdefault("TEXTUAL_FPS", "500")
     from imfl_tui.app import ImflApp
-    from imfl_tui.preloading import release
 
     app = ImflApp(path, **how)
-    try:
-        await app.run_async()
-    finally:
-        release()
+    await app.run_async()
     # What stopped the app is told as every other error is.
     stopped_by = app.failure or app._exception
     if stopped_by is not None:

@@ -12,6 +12,7 @@ from textual.pilot import Pilot
 from imfl_engine.errors import StorageError
 from imfl_engine.events import Progress
 from imfl_engine.types import Action, Step, StepKind
+from imfl_tui import jobs as job_states
 from imfl_tui.screens.dialogs import Picker, Problem
 from imfl_tui.screens.label import LabelScreen
 
@@ -273,3 +274,14 @@ async def test_an_earlier_answer_that_is_undone_leaves_the_line_of_the_last_ones
         await until(app, "last  ✓ negative")
         await pilot.press("u")
         await until(app, lambda: "✓ negative" not in shown(app))
+
+
+async def test_progress_of_a_job_repaints_its_words_and_not_the_whole_screen(make_app, monkeypatch):
+    app = make_app(FakeProject())
+    async with app.run_test() as pilot:
+        screen = await label_screen(app, pilot)
+        repainted = []
+        monkeypatch.setattr(screen, "refresh", lambda *_, **how: repainted.append(how))
+        app.jobs = job_states.start(app.jobs, "prefetch")
+        await until(app, lambda: "embedding ahead" in shown(app))
+        assert repainted == []

@@ -5,8 +5,9 @@
 Same rows, epochs, batch size and learning rate; ours, theirs and a bare matrix product alternate,
 medians are compared. Prints samples per second, the ratio, and the share of what the bare product
 reaches: 6 floating-point operations per weight and token of the texts, padding not counted. With
-``--test`` also the accuracy of both there, a seed a repeat. The Trainer has a process of its own, so
-that it gets nothing of how ours is set up.
+``--test`` also the accuracy of both there, a seed a repeat. The time left that is told after a tenth
+of a run is compared with the time it took, and so is all that is told until nine tenths. The Trainer
+has a process of its own, so that it gets nothing of how ours is set up.
 """
 
 from __future__ import annotations
@@ -43,6 +44,8 @@ LEARNING_RATE = 1e-4
 BODY_PARAMETERS = 6 * (4 * 384 * 384 + 2 * 384 * 1536)
 
 Rows = list[dict[str, str]]
+Told = tuple[float, float, float | None]
+"""When a progress event came (s), the share of the steps that was done, and the seconds left."""
 
 
 def main() -> None:
@@ -68,9 +71,12 @@ def main() -> None:
     theirs: list[float] = []
     peaks: list[float] = []
     accuracies: list[tuple[float, float]] = []
+    misses: list[tuple[float, float]] = []
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as other:
         for repeat in range(options.repeats):
-            seconds, accuracy = our_run(workshop, rows, test, labels, repeat, options)
+            told: list[Told] = []
+            seconds, accuracy = our_run(workshop, rows, test, labels, repeat, options, told)
+            misses.append(eta_misses(told))
             peaks.append(matmul_flops(workshop))
             run = other.submit(trainer_run, rows, test, labels, repeat, options)
             trainer_seconds, trainer_accuracy = run.result()
@@ -98,6 +104,8 @@ def main() -> None:
         found, reference = np.array(accuracies).T
         print(f"accuracy           {found.mean():7.3f} ± {found.std():.3f}, of {len(test)}")
         print(f"Trainer's          {reference.mean():7.3f} ± {reference.std():.3f}")
+    first, worst = (statistics.median(values) for values in zip(*misses, strict=True))
+    print(f"time left, off by  {first:7.1%} after a tenth, {worst:.1%} at most until nine tenths")
     if not options.frozen:
         peak = statistics.median(peaks)
         print(f"share of matmul    {statistics.median(shares):7.1%} of {peak / 1e9:.0f} GFLOP/s")
@@ -115,10 +123,18 @@ def our_run(
     labels: list[str],
     seed: int,
     options: argparse.Namespace,
+    told: list[Told],
 ) -> tuple[float, float]:
     """Seconds of a fine-tune by `finetune.fit_encoder`, tokenisation included, and its accuracy."""
+
+    def listen(message: dict[str, Any]) -> None:
+        if message["event"] == "training":
+            values = message["values"]
+            done = values["step"] / values["total"]
+            told.append((time.perf_counter(), done, values["eta_seconds"]))
+
     with tempfile.TemporaryDirectory() as folder:
-        job = Job(0, Path(folder), lambda message: None)
+        job = Job(0, Path(folder), listen)
         spec = TrainingJob(
             folder=Path(folder) / "model",
             inputs=[ModelInput(row["text"]) for row in rows],
@@ -144,6 +160,17 @@ def our_run(
             gold = [labels.index(test[place]["label"]) for place in places]
             hits += int((values.argmax(1) == gold).sum())
         return seconds, hits / max(1, len(test))
+
+
+def eta_misses(told: list[Told]) -> tuple[float, float]:
+    """How far the time left was off, as a share of itself: after a tenth, and at most until 90 %."""
+    end = told[-1][0]
+    misses = [
+        abs(eta / (end - now) - 1)
+        for now, done, eta in told
+        if 0.1 <= done <= 0.9 and eta is not None
+    ]
+    return misses[0], max(misses)
 
 
 def trainer_run(

@@ -125,17 +125,19 @@ async def test_a_killed_child_is_an_error_in_words_and_the_next_job_works(
     assert (before == after).all()
 
 
+@pytest.mark.parametrize("reads_on", [False, True])
 async def test_a_full_disk_fails_the_checkpoint_and_keeps_the_last_good_model(
-    compute: Compute, tmp_path: Path
+    compute: Compute, tmp_path: Path, reads_on: bool
 ) -> None:
     folder = tmp_path / "model"
     await collect(compute.train(make_job(folder, TEXTS, target="probe")))
     before = await predict_all(compute, folder, TEXTS.inputs, 3)
+    job = make_job(folder, TEXTS, epochs=1, then_predict=TEXTS.inputs if reads_on else ())
     # A limit on the size of a file refuses the 90 MB of weights as a full disk would.
     limits = resource.prlimit(pid_of(compute), resource.RLIMIT_FSIZE, (2**22, -1))
     try:
         with pytest.raises(StorageError, match="no room"):
-            await collect(compute.train(make_job(folder, TEXTS, epochs=1)))
+            await collect(compute.train(job))
     finally:
         resource.prlimit(pid_of(compute), resource.RLIMIT_FSIZE, limits)
     assert os.listdir(tmp_path) == ["model"]

@@ -11,7 +11,7 @@ from imfl_engine.errors import DataError, SettingsError, UsageError
 from imfl_engine.events import Annotated, ModelReady, StepFinished, StepStarted
 from imfl_engine.project import Project
 from imfl_engine.settings import LabelSpec, Settings, Task
-from imfl_engine.store import selections
+from imfl_engine.store import rounds, selections
 from imfl_engine.types import Origin, StepKind
 from imfl_engine.views import ItemFilter
 
@@ -135,6 +135,19 @@ async def test_without_a_test_set_the_control_slice_measures_an_unseen_sample(ma
     assert status.curve[-1].scope == "control"
     assert status.curve[-1].accuracy.n == 8
     assert sum(isinstance(event, ModelReady) for event in events) == 3
+
+
+async def test_a_training_ends_with_the_next_sub_sample_scored(make) -> None:
+    project = await make(training={"target": "minilm", "epochs": 1})
+    await drain(project.advance(gold=True, until=StepKind.TRAIN))
+    scored = await project.context.database.read(
+        lambda con: con.execute("SELECT item_id FROM predictions WHERE round = 0").fetchall()
+    )
+    await drain(project.advance(until=StepKind.EVALUATE))
+    await drain(project.advance(until=StepKind.START))
+    sample = await project.context.database.read(lambda con: rounds.sub_sample(con, 1))
+    assert sorted(item_id for (item_id,) in scored) == sorted(sample)
+    assert len(sample) == 40
 
 
 async def test_skipped_items_cost_nothing_and_are_made_up_for(make) -> None:
