@@ -46,6 +46,8 @@ class Recording(Compute):
         self.asked.append(job)
         async for event in super().train(job):
             yield event
+        if job.then_predict:
+            self.asked.append(job.then_predict)
 
     async def predict(
         self, folder: Path, inputs: Sequence[ModelInput], **options: Any
