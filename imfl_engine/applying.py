@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -55,11 +56,17 @@ async def predict_file(
                 ModelInput(row["text"], row["context"], tuple(row["options"]))
                 for row in batch.items.select(["text", "context", "options"]).to_pylist()
             ]
-            probabilities = await context.probabilities_of(folder, inputs, len(classes))
-            await asyncio.to_thread(writer.write, batch, probabilities)
+            # As far as the file is read, this batch included.
+            total = max(done + len(inputs), round((done + len(inputs)) / max(source.share, 1e-6)))
+            async with aclosing(context.reading(folder, inputs, len(classes))) as events:
+                async for event in events:
+                    if isinstance(event, Progress):
+                        yield Progress("predict", done + event.done, total, "items")
+                    else:
+                        await asyncio.to_thread(writer.write, batch, event)
             done += len(inputs)
-            total = max(done, round(done / max(source.share, 1e-6)))
-            yield Progress("predict", done, total, "items")
+        if done:
+            yield Progress("predict", done, done, "items")
 
 
 async def evaluate_file(

@@ -24,6 +24,7 @@ RetrievalName = Literal["similar", "random-shots", "fixed-shots", "zero-shot"]
 LossName = Literal["label-model", "two-mean", "small-loss", "reweight"]
 TrainingMode = Literal["retrain", "continue"]
 SecondOpinion = Literal["never", "last", "always"]
+ClassWeights = Literal["none", "balanced"]
 
 Positive = Annotated[int, Field(gt=0)]
 NotNegative = Annotated[int, Field(ge=0)]
@@ -175,6 +176,10 @@ class Training(_Model):
     learning_rate: Annotated[float, Field(gt=0.0)] | None = None
     batch_size: Positive | None = None
     max_length: Positive = 256
+    class_weights: ClassWeights = "none"
+    """*balanced* makes every class count the same in the loss, however rare it is."""
+    freeze_words: bool = True
+    """Whether an encoder's embeddings keep their base values: most of a small one's weights."""
     frozen_layers: NotNegative = 0
     """How many of *minilm*'s six layers keep their base weights; with 3 a fine-tune takes half."""
     second_opinion: SecondOpinion = "last"

@@ -78,6 +78,11 @@ def existing(folder: Path) -> Path:
     return folder
 
 
+def is_there(folder: Path) -> bool:
+    """Whether `existing` would find a model; moves nothing, as another process may be replacing it."""
+    return folder.is_dir() or (folder.parent / f".{folder.name}.old").is_dir()
+
+
 def clear_unfinished(folder: Path) -> None:
     """Remove what a process that was killed in `replacing` has left, and bring back what it moved."""
     shutil.rmtree(folder.parent / f".{folder.name}.new", ignore_errors=True)

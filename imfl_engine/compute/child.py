@@ -239,7 +239,10 @@ def main() -> None:
         workshop()
     while True:
         job, message = link.next()
-        link.finish(job, perform(job, message, workshop, cluster))
+        last = perform(job, message, workshop, cluster)
+        if last["event"] == "cancelled" and made:
+            made[0].device.release()
+        link.finish(job, last)
         give_back_memory()
         sys.stdout.flush()
         sys.stderr.flush()

@@ -16,6 +16,7 @@ import torch
 from transformers import DynamicCache
 
 from imfl_engine.compute.label_prompts import TokenIds
+from imfl_engine.compute.transfer import to_device
 
 if TYPE_CHECKING:
     from imfl_engine.compute.devices import Device
@@ -134,6 +135,6 @@ def _pad(rows: Sequence[TokenIds], device: Device) -> tuple[Any, Any]:
         ids[place, : len(row)] = row
         mask[place, : len(row)] = 1
     return (
-        torch.from_numpy(ids).to(device.torch_device),
-        torch.from_numpy(mask).to(device.torch_device),
+        to_device(ids, device.torch_device),
+        to_device(mask, device.torch_device),
     )

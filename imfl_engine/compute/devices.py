@@ -64,7 +64,9 @@ class Device:
         """Total and free memory in bytes."""
         if self.kind == "cuda":
             free, total = torch.cuda.mem_get_info(self.torch_device)
-            return total, free
+            # What PyTorch has freed and kept is used again first.
+            kept = torch.cuda.memory_reserved(self.torch_device)
+            return total, free + kept - torch.cuda.memory_allocated(self.torch_device)
         if self.kind == "mps":
             total = int(torch.mps.recommended_max_memory())
             return total, total - int(torch.mps.driver_allocated_memory())
@@ -77,7 +79,7 @@ class Device:
         return resident_memory()
 
     def release(self) -> None:
-        """Give cached memory back, after an out-of-memory error or a cancelled job."""
+        """Give cached memory back: after an out-of-memory error, and after a cancelled job."""
         if self.kind == "cuda":
             torch.cuda.empty_cache()
         elif self.kind == "mps":

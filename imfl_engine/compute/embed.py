@@ -10,7 +10,7 @@ import torch
 
 from imfl_engine.compute.batches import token_batches
 from imfl_engine.compute.job import ProgressMeter
-from imfl_engine.compute.memory import Budget, in_pieces
+from imfl_engine.compute.memory import Budget, Pieces
 from imfl_engine.compute.models import sentence_settings
 from imfl_engine.compute.tokens import Tokens, encode_texts
 from imfl_engine.compute.wire import FloatArray, IndexArray, VectorChunk
@@ -92,8 +92,9 @@ def forward_all(
             return np.asarray(unit.cpu().numpy(), dtype=np.float32)
 
     budget = Budget.for_inference(device, model)
+    pieces = Pieces(device)
     for planned in token_batches(tokens.lengths, budget.tokens, max_rows=budget.rows):
-        for rows, vectors in in_pieces(planned, forward, device):
+        for rows, vectors in pieces.compute(planned, forward):
             job.check()
             yield rows, vectors
 

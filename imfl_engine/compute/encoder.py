@@ -30,6 +30,7 @@ from imfl_engine.compute.models import (
     load_tokenizer,
 )
 from imfl_engine.compute.tokens import Tokens
+from imfl_engine.compute.transfer import to_device
 from imfl_engine.compute.wire import IndexArray
 
 if TYPE_CHECKING:
@@ -205,8 +206,8 @@ def item_logits(
     rows, places = tokens.rows_of(items)
     scores = row_logits(rows)[:, 0].float()
     logits = torch.full((len(items), options), -torch.inf, device=scores.device)
-    place = torch.from_numpy(places).to(scores.device)
-    choice = torch.from_numpy(tokens.choices[rows]).to(scores.device)
+    place = to_device(places, scores.device)
+    choice = to_device(tokens.choices[rows], scores.device)
     return logits.index_put((place, choice), scores)
 
 

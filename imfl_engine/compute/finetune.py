@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -21,11 +22,12 @@ from imfl_engine.compute.checkpoints import (
 )
 from imfl_engine.compute.dropout import pool_dropout
 from imfl_engine.compute.frozen import FrozenLower
+from imfl_engine.compute.job import Cancelled
 from imfl_engine.compute.models import Trained, load_config
 from imfl_engine.compute.optimise import Outcome, optimise
 from imfl_engine.compute.recipe import Parameters, Recipe
 from imfl_engine.compute.tokens import encode
-from imfl_engine.compute.wire import IndexArray, TrainingJob
+from imfl_engine.compute.wire import IndexArray, ModelInput, TrainingJob
 from imfl_engine.errors import ModelError
 from imfl_engine.events import ModelReady, Notice, Progress
 
@@ -64,8 +66,7 @@ def train(job: Job, workshop: Workshop, *, training: dict[str, Any]) -> None:
         ready = launch.train(job, workshop, replace(spec, then_predict=()))
         job.emit(replace(ready, seconds=time.perf_counter() - started))
         if spec.then_predict:
-            trained = predict.load(workshop, spec.folder)
-            predict.read(job, workshop, trained, spec.then_predict, report_as="score")
+            _read_on(job, workshop, predict.load(workshop, spec.folder), spec.then_predict)
     else:
         fit(job, workshop, spec, architecture)
 
@@ -97,21 +98,39 @@ def fit(job: Job, workshop: Workshop, spec: TrainingJob, architecture: Architect
 
     with ThreadPoolExecutor(1, "checkpoint") as beside:
         written = beside.submit(write)
+        if workshop.device.kind == "mps":  # which two threads may not use at once
+            written.result()
         if spec.then_predict:
-            predict.read(
-                job,
-                workshop,
-                trained,
-                spec.then_predict,
-                report_as="score",
-                between=lambda: _raise_what_failed(written),
-            )
+            _read_on(job, workshop, trained, spec.then_predict, written)
         written.result()
 
 
-def _raise_what_failed(written: Future[None]) -> None:
-    if written.done():
-        written.result()
+def _read_on(
+    job: Job,
+    workshop: Workshop,
+    trained: Trained,
+    inputs: Sequence[ModelInput],
+    written: Future[None] | None = None,
+) -> None:
+    """Have the new model read ``inputs``. What goes wrong there harms no training: it is told.
+
+    A checkpoint that cannot be ``written`` ends it.
+    """
+
+    def check_the_writing() -> None:
+        if written is not None and written.done():
+            written.result()
+
+    try:
+        predict.read(job, workshop, trained, inputs, report_as="score", between=check_the_writing)
+    except Cancelled:
+        raise
+    except Exception as error:
+        if written is not None:
+            written.result()
+        traceback.print_exc()
+        said = f"{type(error).__name__}: {error}".splitlines()[0]
+        job.emit(Notice("warning", f"The next round's items are scored later ({said})."))
 
 
 def check_job(spec: TrainingJob) -> None:

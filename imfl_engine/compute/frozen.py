@@ -14,7 +14,7 @@ import torch
 
 from imfl_engine.compute.batches import token_batches
 from imfl_engine.compute.embed import pool
-from imfl_engine.compute.memory import Budget, in_pieces
+from imfl_engine.compute.memory import Budget, Pieces
 from imfl_engine.compute.tokens import Tokens
 from imfl_engine.compute.wire import IndexArray
 
@@ -55,8 +55,9 @@ class FrozenLower:
             return
         states: list[torch.Tensor] = [torch.empty(0)] * len(lengths)
         budget = Budget.for_inference(self._device, self._model)
+        pieces = Pieces(self._device)
         for planned in token_batches(lengths, budget.tokens, max_rows=budget.rows):
-            for rows, hidden in in_pieces(planned, self._compute, self._device):
+            for rows, hidden in pieces.compute(planned, self._compute):
                 job.check()
                 for place, row in enumerate(rows):
                     states[row] = hidden[place, : lengths[row]].clone()

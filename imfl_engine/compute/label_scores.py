@@ -18,7 +18,7 @@ from transformers import AutoModelForCausalLM
 from imfl_engine.compute.continuations import Reader, has_plain_cache
 from imfl_engine.compute.job import ProgressMeter
 from imfl_engine.compute.label_prompts import TokenIds, batches, shared_length, tokenise
-from imfl_engine.compute.memory import in_pieces
+from imfl_engine.compute.memory import Pieces
 from imfl_engine.compute.models import load_pretrained, load_tokenizer
 from imfl_engine.compute.wire import FloatArray, IndexArray, LabelPrompt, LabelScores
 from imfl_engine.events import Notice
@@ -59,6 +59,7 @@ def score_labels(
     lengths = np.array([len(ids) for ids in batch.prompts], dtype=np.int64)
     reader = Reader(language, workshop.device, caches=has_plain_cache(language))
     meter = ProgressMeter(job, "annotate", len(prompts), float(lengths.sum()), unit="prompts")
+    pieces = Pieces(workshop.device)
     for planned in batches(batch, workshop.device):
         labels = batch.labels[planned[0]]
 
@@ -72,7 +73,7 @@ def score_labels(
                 reused[rows[0]] = 0  # one of them paid for the rest
             return np.asarray(scores.float().cpu().numpy(), dtype=np.float32)
 
-        for rows, scores in in_pieces(planned, compute, workshop.device):
+        for rows, scores in pieces.compute(planned, compute):
             job.check()
             raw[rows, : scores.shape[1]] = scores
             if not calibrate:

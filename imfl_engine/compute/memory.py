@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
+
 from imfl_engine.compute.wire import IndexArray
 from imfl_engine.errors import OutOfMemory
 
@@ -24,7 +26,7 @@ Result = TypeVar("Result")
 
 @dataclass(slots=True)
 class Budget:
-    """Padded tokens and rows of one batch; `in_pieces` halves it when memory runs out."""
+    """Padded tokens and rows of one batch; `Pieces` halves it when memory runs out."""
 
     tokens: int
     rows: int = 512
@@ -42,31 +44,37 @@ class Budget:
         return cls(max(512, min(GPU_TOKENS, int(SHARE * free / bytes_per_token))), rows=4096)
 
 
-def in_pieces(
-    rows: IndexArray,
-    compute: Callable[[IndexArray], Result],
-    device: Device,
-) -> Iterator[tuple[IndexArray, Result]]:
-    """Yield ``(rows, compute(rows))``, in halves if the whole does not fit the memory.
+class Pieces:
+    """Computes batches of about the same size, in as many parts as the memory turns out to need."""
 
-    Raises `OutOfMemory` when a single row does not fit.
-    """
-    pending = [rows]
-    while pending:
-        part = pending.pop(0)
-        try:
-            result = compute(part)
-        except (MemoryError, RuntimeError) as error:
-            if not is_out_of_memory(error):
-                raise
-            if len(part) == 1:
-                raise out_of_memory(device) from error
-        else:
-            yield part, result
-            continue
-        device.release()
-        middle = len(part) // 2
-        pending[:0] = [part[:middle], part[middle:]]
+    def __init__(self, device: Device) -> None:
+        self._device = device
+        self._parts = 1
+
+    def compute(
+        self, rows: IndexArray, function: Callable[[IndexArray], Result]
+    ) -> Iterator[tuple[IndexArray, Result]]:
+        """Yield ``(rows, function(rows))``, in halves of halves if the whole does not fit.
+
+        Later batches begin with as many parts. Raises `OutOfMemory` when a single row does not fit.
+        """
+        pending = [part for part in np.array_split(rows, self._parts) if len(part)]
+        while pending:
+            part = pending.pop(0)
+            try:
+                result = function(part)
+            except (MemoryError, RuntimeError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                if len(part) == 1:
+                    raise out_of_memory(self._device) from error
+            else:
+                yield part, result
+                continue
+            self._device.release()
+            middle = len(part) // 2
+            pending[:0] = [part[:middle], part[middle:]]
+            self._parts = max(self._parts, -(-len(rows) // middle))
 
 
 def out_of_memory(device: Device) -> OutOfMemory:

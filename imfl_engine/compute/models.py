@@ -23,6 +23,7 @@ from imfl_engine.compute.allocator import collect_seldom, keep_freed_memory
 from imfl_engine.compute.checkpoints import CheckpointRecord, existing, replacing
 from imfl_engine.compute.devices import Device, choose
 from imfl_engine.compute.half_precision import halve
+from imfl_engine.compute.padded_attention import mask_always
 from imfl_engine.compute.short_attention import shorten
 from imfl_engine.compute.team import ALONE, Team
 from imfl_engine.errors import ModelError
@@ -78,6 +79,8 @@ class Workshop:
             shorten(body)
             if self.device.dtype is torch.bfloat16:
                 halve(body)
+        elif self.device.kind == "cuda":
+            mask_always(body)
         return model.to(self.device.torch_device)
 
     def encoder(self, name: str) -> tuple[Any, Any]:

@@ -21,6 +21,7 @@ from imfl_engine.compute.job import EtaEstimate
 from imfl_engine.compute.recipe import Parameters, Recipe
 from imfl_engine.compute.stepper import Stepper
 from imfl_engine.compute.team import ALONE, Team
+from imfl_engine.compute.transfer import to_device
 from imfl_engine.compute.wire import IndexArray
 from imfl_engine.events import Notice, TrainingProgress, ValidationMeasured
 
@@ -135,7 +136,7 @@ class WeightedLoss:
         return (logits.argmax(-1) == targets.argmax(-1)).sum()
 
     def _index(self, rows: IndexArray) -> torch.Tensor:
-        return torch.from_numpy(rows).to(self._device, non_blocking=True)
+        return to_device(rows, self._device)
 
 
 class Report:

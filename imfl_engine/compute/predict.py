@@ -13,7 +13,7 @@ from imfl_engine.compute import causal, encoder, probe
 from imfl_engine.compute.batches import token_batches
 from imfl_engine.compute.checkpoints import CheckpointRecord, read_record
 from imfl_engine.compute.job import ProgressMeter
-from imfl_engine.compute.memory import Budget, in_pieces
+from imfl_engine.compute.memory import Budget, Pieces
 from imfl_engine.compute.models import Trained
 from imfl_engine.compute.tokens import encode
 from imfl_engine.compute.wire import FloatArray, IndexArray, ModelInput, ProbabilityChunk
@@ -122,9 +122,10 @@ def probabilities(
             return np.asarray(values.cpu().numpy(), dtype=np.float32)
 
     budget = Budget.for_inference(device, trained.model)
+    pieces = Pieces(device)
     for planned in token_batches(tokens.item_lengths, budget.tokens, max_rows=budget.rows):
         job.check()
-        yield from in_pieces(planned, forward, device)
+        yield from pieces.compute(planned, forward)
 
 
 def most_options(record: CheckpointRecord, inputs: Sequence[ModelInput]) -> int:

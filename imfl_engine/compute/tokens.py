@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from imfl_engine.compute.transfer import to_device
 from imfl_engine.compute.wire import IndexArray, ModelInput
 from imfl_engine.types import TaskKind
 
@@ -66,10 +67,7 @@ class Tokens:
             batch["attention_mask"][place, span] = 1
             if self.types is not None:
                 batch["token_type_ids"][place, span] = self.types[row]
-        tensors = {name: torch.from_numpy(values) for name, values in batch.items()}
-        if device.type == "cuda":  # pinned, so that the copy does not stop the host
-            return {k: v.pin_memory().to(device, non_blocking=True) for k, v in tensors.items()}
-        return {name: tensor.to(device) for name, tensor in tensors.items()}
+        return {name: to_device(values, device) for name, values in batch.items()}
 
 
 def encode(

@@ -6,7 +6,7 @@ from imfl_engine.label_model.evidence import Evidence, LabelModel, LabelModelOpt
 from imfl_engine.label_model.halves import Half, halves
 from imfl_engine.label_model.head import CrossFit, Head, fit_head
 from imfl_engine.label_model.posterior import fit
-from imfl_engine.label_model.training_set import TrainingSet, subset, training_set
+from imfl_engine.label_model.training_set import TrainingSet, balanced, subset, training_set
 from imfl_engine.label_model.worth import llm_weight
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "LabelModelOptions",
     "TrainingSet",
     "accuracy_of_bought",
+    "balanced",
     "fit",
     "fit_head",
     "halves",

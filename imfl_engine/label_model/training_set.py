@@ -83,6 +83,22 @@ def training_set(
     )
 
 
+def balanced(built: TrainingSet) -> TrainingSet:
+    """Return the examples with weights under which every class counts the same.
+
+    An example's weight is multiplied by the mean over its target of n / (C * n_c), with n_c the weight
+    that class c has in all (King and Zeng 2001, section 4.2, for soft targets).
+    """
+    shares = (built.targets * built.weights[:, None]).sum(axis=0)
+    present = shares > 0
+    factors = np.zeros_like(shares)
+    factors[present] = shares.sum() / (present.sum() * shares[present])
+    weights = built.weights * (built.targets @ factors)
+    if weights.size:
+        weights = weights / weights.mean()
+    return TrainingSet(built.ids, built.targets, weights.astype(np.float32))
+
+
 def subset(built: TrainingSet, mask: NDArray[np.bool_]) -> TrainingSet:
     """Return the examples where ``mask`` (m,) is True, their weights of mean 1 again."""
     weights = built.weights[mask]

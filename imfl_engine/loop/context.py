@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from imfl_engine.annotate.ports import Annotator
+from imfl_engine.compute.checkpoints import is_there
 from imfl_engine.compute.client import Compute
 from imfl_engine.compute.collect import Collected
 from imfl_engine.compute.wire import ModelInput, ProbabilityChunk, VectorChunk
@@ -83,7 +84,7 @@ class LoopContext:
         done = await self.database.read(lambda con: rounds.completed(con, kind=StepKind.TRAIN))
         for step in reversed(done):
             folder = self.model_folder(step.round)
-            if folder.is_dir():
+            if is_there(folder):
                 return step.round, folder
         return None
 
@@ -91,7 +92,7 @@ class LoopContext:
         """Return the newest trained round when its model is no longer on disk."""
         done = await self.database.read(lambda con: rounds.completed(con, kind=StepKind.TRAIN))
         trained = [step.round for step in done if step.details.get("examples")]
-        if not trained or self.model_folder(trained[-1]).is_dir():
+        if not trained or is_there(self.model_folder(trained[-1])):
             return None
         return trained[-1]
 
@@ -157,10 +158,22 @@ class LoopContext:
         classes: int,
         tell: Callable[[Progress], object] = lambda progress: None,
     ) -> NDArray[np.float32]:
-        """Return what the model in ``folder`` says of ``inputs``, float32 (n, ``classes``).
+        """Return what `reading` ends with; ``tell`` is called with how far it is."""
+        matrix = np.zeros((0, classes), dtype=np.float32)
+        async with aclosing(self.reading(folder, inputs, classes)) as events:
+            async for event in events:
+                if isinstance(event, Progress):
+                    tell(event)
+                else:
+                    matrix = event
+        return matrix
 
-        Multiple choice may have fewer options here than anywhere else: the rest is 0. ``tell`` is
-        called with how far it is.
+    async def reading(
+        self, folder: Path, inputs: Sequence[ModelInput], classes: int
+    ) -> AsyncGenerator[Progress | NDArray[np.float32], None]:
+        """Yield how far the model in ``folder`` is, then what it says of ``inputs``: (n, ``classes``).
+
+        Multiple choice may have fewer options here than anywhere else: the rest is 0.
         """
         matrix = np.zeros((len(inputs), classes), dtype=np.float32)
         async with aclosing(self.compute.predict(folder, inputs, job="predict")) as events:
@@ -169,8 +182,8 @@ class LoopContext:
                     width = min(classes, event.probabilities.shape[1])
                     matrix[event.indices, :width] = event.probabilities[:, :width]
                 elif isinstance(event, Progress):
-                    tell(event)
-        return matrix
+                    yield event
+        yield matrix
 
     async def items_of(self, ids: Sequence[int]) -> list[Item]:
         """Return the items in the order of ``ids``."""

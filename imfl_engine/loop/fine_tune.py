@@ -50,6 +50,7 @@ async def fine_tune(
         features=await context.vectors_of(ids) if training.target == "probe" else None,
         start_from=start_from,
         embedder=context.settings.embedder,
+        freeze_words=training.freeze_words,
         frozen_layers=training.frozen_layers,
         processes=training.processes,
         then_predict=[model_input(item) for item in then_predict],

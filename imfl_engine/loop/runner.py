@@ -122,9 +122,10 @@ class Loop:
     async def _score(self, round: int) -> AsyncGenerator[Event, None]:
         lost = await self.context.lost_model()
         if lost is not None:
-            async with aclosing(self._train(lost, last=False)) as events:
-                async for event in events:
-                    yield event
+            for again in (self._train(lost, last=False), evaluation.evaluate(self.context, lost)):
+                async with aclosing(again) as events:
+                    async for event in events:
+                        yield event
         async with aclosing(sampling.score(self.context, round)) as events:
             async for event in events:
                 yield event

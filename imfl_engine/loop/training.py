@@ -147,10 +147,14 @@ async def _training_set(
         llm_weight=fitted.llm_weight,
     )
     built = await without_measured_items(context, built)
-    if training.mode != "continue":
-        return built, None
-    newest = await context.newest_model()
-    return await _of_this_round(context, built, round), newest[1] if newest else None
+    previous = None
+    if training.mode == "continue":
+        newest = await context.newest_model()
+        previous = newest[1] if newest else None
+        built = await _of_this_round(context, built, round)
+    if training.class_weights == "balanced" and context.settings.task.kind == "classification":
+        built = label_model.balanced(built)
+    return built, previous
 
 
 def _counted(training_set: TrainingSet, fitted: _Fitted) -> dict[str, Any]:
@@ -207,6 +211,7 @@ async def _complete(
                 model.posterior.astype(np.float32),
                 model.p_wrong,
             )
+        predictions.forget(con, round)
         rounds.complete(con, round, StepKind.TRAIN, float(details.get("seconds", 0.0)), details)
 
     await context.database.write(save)

@@ -35,6 +35,11 @@ def replace(con: Connection, round: int, ids: Sequence[int], probabilities: Floa
         )
 
 
+def forget(con: Connection, round: int) -> None:
+    """Remove what a round's model said; another one has taken its place."""
+    con.execute("DELETE FROM predictions WHERE round = ?", [round])
+
+
 def of_round(con: Connection, round: int, ids: Sequence[int]) -> dict[int, FloatVector]:
     """Return the probabilities of a round's model for those of ``ids`` it has scored."""
     return _by_item(

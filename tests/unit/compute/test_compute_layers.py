@@ -11,6 +11,7 @@ import torch
 from transformers import AutoConfig, AutoModel
 
 from imfl_engine.compute.half_precision import HalfLayerNorm, HalfLinear, halve
+from imfl_engine.compute.padded_attention import mask_always
 from imfl_engine.compute.short_attention import LONGEST, NAME, shorten
 
 BERT_SIZES = {
@@ -61,6 +62,16 @@ def test_short_attention_is_attention_in_every_architecture(kind: str, width: in
     with torch.no_grad():
         expected, found = states(plain, batch(width)), states(short, batch(width))
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_mask_for_every_batch_is_the_same_attention(kind: str) -> None:
+    plain, masked = tiny(kind), tiny(kind)
+    mask_always(masked)
+    full = {"input_ids": torch.full((2, 20), 7), "attention_mask": torch.ones(2, 20, dtype=int)}
+    with torch.no_grad():
+        for inputs in (batch(20), full):
+            torch.testing.assert_close(states(masked, inputs), states(plain, inputs))
 
 
 def test_it_is_our_attention_that_is_tested() -> None:

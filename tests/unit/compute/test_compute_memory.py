@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from imfl_engine.compute.job import EtaEstimate
-from imfl_engine.compute.memory import in_pieces, is_out_of_memory
+from imfl_engine.compute.memory import Pieces, is_out_of_memory
 from imfl_engine.errors import OutOfMemory
 
 
@@ -32,7 +32,7 @@ class SmallDevice:
 
 
 def run(device: Any, count: int) -> dict[int, int]:
-    pieces = in_pieces(np.arange(count), device.compute, device)
+    pieces = Pieces(device).compute(np.arange(count), device.compute)
     return {
         int(row): int(value) for rows, got in pieces for row, value in zip(rows, got, strict=True)
     }
@@ -42,6 +42,16 @@ def test_a_batch_that_does_not_fit_is_done_in_halves() -> None:
     device = SmallDevice(3)
     assert run(device, 10) == {row: row * 10 for row in range(10)}
     assert device.released > 0
+
+
+def test_batches_after_one_that_did_not_fit_begin_with_its_parts() -> None:
+    device = SmallDevice(3)
+    pieces = Pieces(device)  # type: ignore[arg-type]
+    list(pieces.compute(np.arange(12), device.compute))
+    refused = device.released
+    found = list(pieces.compute(np.arange(12), device.compute))
+    assert device.released == refused
+    assert np.concatenate([rows for rows, _ in found]).tolist() == list(range(12))
 
 
 def test_a_single_row_that_does_not_fit_is_an_error_in_words() -> None:
@@ -55,7 +65,7 @@ def test_other_errors_are_not_taken_for_memory() -> None:
 
     device = SimpleNamespace(name="x", release=lambda: None)
     with pytest.raises(RuntimeError, match="shape"):
-        list(in_pieces(np.arange(3), fail, device))  # type: ignore[arg-type]
+        list(Pieces(device).compute(np.arange(3), fail))  # type: ignore[arg-type]
     assert is_out_of_memory(MemoryError())
 
 

@@ -11,14 +11,29 @@ import numpy as np
 import pytest
 from compute_helpers import collect, make_job, make_texts, predict_all
 
-from imfl_engine.compute import finetune
+from imfl_engine.compute import finetune, predict
 from imfl_engine.compute.checkpoints import read_record
-from imfl_engine.compute.client import Compute, ProbabilityChunk
+from imfl_engine.compute.client import Compute, ProbabilityChunk, TrainingJob
 from imfl_engine.compute.job import Job
 from imfl_engine.compute.models import Workshop
 from imfl_engine.events import ModelReady
 
 TEXTS = make_texts()
+
+
+def run(spec: TrainingJob, folder: Path, came: threading.Event | None = None) -> list[str]:
+    """Train here; returns the names of the events, and sets ``came`` at the first predictions."""
+    sent: list[str] = []
+
+    def send(message: dict[str, Any]) -> None:
+        sent.append(message["event"])
+        if message["event"] == "probabilities" and came is not None:
+            came.set()
+
+    training = {field.name: getattr(spec, field.name) for field in fields(spec)}
+    workshop = Workshop.open("cpu:float32", 1, folder)
+    finetune.train(Job(0, folder, send), workshop, training=training)
+    return sent
 
 
 @pytest.mark.asyncio(loop_scope="session")
@@ -39,13 +54,6 @@ def test_predictions_come_before_the_checkpoint_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     came = threading.Event()
-    sent: list[str] = []
-
-    def send(message: dict[str, Any]) -> None:
-        sent.append(message["event"])
-        if message["event"] == "probabilities":
-            came.set()
-
     save = finetune.SAVERS["probe"]
 
     def slow_disk(*arguments: Any) -> None:
@@ -54,8 +62,20 @@ def test_predictions_come_before_the_checkpoint_is_written(
 
     monkeypatch.setitem(finetune.SAVERS, "probe", slow_disk)
     spec = make_job(tmp_path / "model", TEXTS, target="probe", then_predict=TEXTS.inputs)
-    training = {field.name: getattr(spec, field.name) for field in fields(spec)}
-    workshop = Workshop.open("cpu:float32", 1, tmp_path)
-    finetune.train(Job(0, tmp_path, send), workshop, training=training)
+    sent = run(spec, tmp_path, came)
     assert sent.index("probabilities") < sent.index("ready")
+    assert read_record(spec.folder).architecture == "probe"
+
+
+def test_a_training_outlives_what_goes_wrong_when_its_model_reads_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(predict, "probabilities", fail)
+    spec = make_job(tmp_path / "model", TEXTS, target="probe", then_predict=TEXTS.inputs)
+    sent = run(spec, tmp_path)
+    assert "ready" in sent
+    assert "notice" in sent
     assert read_record(spec.folder).architecture == "probe"

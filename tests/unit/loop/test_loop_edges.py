@@ -4,15 +4,18 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from imfl_engine.data.guess import Columns
 from imfl_engine.data.reading import open_source
 from imfl_engine.errors import SettingsError, UsageError
 from imfl_engine.events import Annotated, Notice, StepFinished
+from imfl_engine.loop.context import model_input
 from imfl_engine.project import files_folder
 from imfl_engine.settings import parse_settings
 from imfl_engine.types import Origin, StepKind
+from imfl_engine.views import ItemFilter
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -93,6 +96,40 @@ async def test_a_model_whose_folder_is_gone_is_trained_again(make) -> None:
     await drain(project.advance(gold=True))
     assert await project.context.newest_model() is not None
     assert (await project.status()).step.kind is StepKind.FINISHED
+
+
+async def test_a_model_trained_again_leaves_nothing_of_what_the_one_before_it_said(make) -> None:
+    project = await make(**BY_HAND | {"budget": {"human": 12, "llm": 0, "rounds": 2}})
+    await drain(project.advance(gold=True, until=StepKind.EVALUATE))
+    await drain(project.advance(until=StepKind.EMBED))
+    stale = await project.context.database.read(
+        lambda con: con.execute("SELECT count(*) FROM predictions WHERE round = 0").fetchone()
+    )
+    for row in (await project.search(ItemFilter(source="human")))[:4]:
+        await project.label(row.item_id, "admin" if row.label != "admin" else "results")
+    shutil.rmtree(project.context.files)
+    await drain(project.advance(until=StepKind.SELECT))
+    stored = await project.context.database.read(
+        lambda con: dict(
+            con.execute("SELECT item_id, probabilities FROM predictions WHERE round = 0").fetchall()
+        )
+    )
+    ids = sorted(stored)
+    model = await project.context.newest_model()
+    inputs = [model_input(item) for item in await project.context.items_of(ids)]
+    said = await project.context.probabilities_of(model[1], inputs, len(project.context.labels))
+    assert np.allclose(said, np.stack([stored[item_id] for item_id in ids]), atol=0.02)
+    assert len(stored) >= stale[0] > 0
+
+
+async def test_a_kill_between_the_renames_of_a_checkpoint_loses_no_model(make) -> None:
+    project = await make(**BY_HAND | {"budget": {"human": 12, "llm": 0, "rounds": 2}})
+    await drain(project.advance(gold=True, until=StepKind.EVALUATE))
+    folder = project.context.model_folder(0)
+    folder.rename(folder.parent / f".{folder.name}.old")
+    assert await project.context.newest_model() == (0, folder)
+    events = await drain(project.advance(gold=True))
+    assert not any(isinstance(event, Notice) and "gone" in event.text for event in events)
 
 
 async def test_giving_up_the_annotator_in_a_round_does_not_stop_the_loop(make) -> None:
