@@ -23,6 +23,14 @@ def prompt_parts(source: ItemDetail | Reply) -> list[tuple[str, str]]:
     return parts
 
 
+def asked_parts(detail: ItemDetail) -> list[tuple[str, str]]:
+    """What the LLM was asked, what it answered and what that cost; nothing where it was not asked."""
+    if detail.reply_status is None:
+        return []
+    named = [(f"LLM · {name}" if name else name, text) for name, text in prompt_parts(detail)]
+    return [*named, *demonstration_parts(detail)]
+
+
 def demonstration_parts(detail: ItemDetail) -> list[tuple[str, str]]:
     """The person's labels that an annotator without a prompt was shown, nearest first."""
     shown = [

@@ -8,7 +8,7 @@ from imfl_engine.settings import Task
 from imfl_engine.types import Item, option_letter
 from imfl_engine.views import ItemDetail, Opinion
 from imfl_tui.spans import Line, Span, line
-from imfl_tui.text import cells, fraction, money, one_line, pad, safe_text, wrap
+from imfl_tui.text import cells, fraction, one_line, pad, safe_text, wrap
 
 
 def text_lines(
@@ -62,8 +62,6 @@ def item_parts(detail: ItemDetail) -> list[tuple[str, str]]:
             for event in detail.history
         ]
         parts.append(("history", "\n".join(events)))
-    if detail.cost_usd:
-        parts.append(("cost", money(detail.cost_usd)))
     return parts
 
 

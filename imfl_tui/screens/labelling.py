@@ -11,6 +11,7 @@ from imfl_engine.types import Item, option_letter
 from imfl_engine.views import ItemDetail
 from imfl_tui.keymap import LabelKey, assign_label_keys, option_keys
 from imfl_tui.lines.item import item_parts
+from imfl_tui.prompts import asked_parts
 from imfl_tui.screens.base import ImflScreen
 from imfl_tui.screens.dialogs import Ask, Picker, Reader
 from imfl_tui.stopwatch import Stopwatch
@@ -119,10 +120,11 @@ class ItemListScreen(LabellingScreen):
         self.ask_label("Which label is right?")
 
     async def action_open(self) -> None:
-        """Show the item in full."""
+        """Show the item in full, with what the LLM was asked about it and what it cost."""
         detail = await self.fetch_detail()
         if detail is not None:
-            self.app.push_screen(Reader(f"Item {detail.item.key}", item_parts(detail)))
+            parts = [*item_parts(detail), *asked_parts(detail)]
+            self.app.push_screen(Reader(f"Item {detail.item.key}", parts))
 
     def action_move(self, step: int) -> None:
         """Move the cursor."""

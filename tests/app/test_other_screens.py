@@ -442,3 +442,18 @@ async def test_label_opens_the_item_with_its_options_and_the_guidelines(make_app
         assert "Read to the end." in shown(app)
         await pilot.press("escape")
         assert project.events == []
+
+
+async def test_explore_shows_the_exact_prompt_the_reply_and_the_cost_of_a_label(make_app):
+    app = make_app(FakeProject())
+    async with app.run_test(size=(120, 60)) as pilot:
+        await go(app, pilot, "explore", "items")
+        await pilot.press("enter")
+        await until(app, lambda: isinstance(app.screen, Reader))
+        seen = shown(app)
+        for _ in range(20):
+            await pilot.press("pagedown")
+            seen += shown(app)
+        assert "LLM · system" in seen
+        assert '{"label": "neutral"}' in seen
+        assert "tokens in" in seen
