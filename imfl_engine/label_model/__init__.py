@@ -7,7 +7,7 @@ from imfl_engine.label_model.halves import Half, halves
 from imfl_engine.label_model.head import CrossFit, Head, fit_head
 from imfl_engine.label_model.posterior import fit
 from imfl_engine.label_model.training_set import TrainingSet, balanced, subset, training_set
-from imfl_engine.label_model.worth import llm_weight
+from imfl_engine.label_model.worth import answer_weights
 
 __all__ = [
     "ControlAnswer",
@@ -19,11 +19,11 @@ __all__ = [
     "LabelModelOptions",
     "TrainingSet",
     "accuracy_of_bought",
+    "answer_weights",
     "balanced",
     "fit",
     "fit_head",
     "halves",
-    "llm_weight",
     "subset",
     "training_set",
     "wilson",

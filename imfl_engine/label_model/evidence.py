@@ -115,8 +115,9 @@ class LabelModel:
     C) what the cross-fitted head says alone; ``p_wrong`` (n,) the risk of each LLM label, nan
     without one; ``confusion`` (C, C) is P(LLM says column | truth row), None for multiple choice or
     without pairs; ``llm_accuracy`` the modelled share of right LLM labels; ``expected_errors`` the
-    expected number of wrong ones among those no person has looked at; ``llm_information`` the share of
-    the doubt about those that the labels resolve, nan where there are none.
+    expected number of wrong ones among those no person has looked at; ``answer_information`` (C,) the
+    share of the doubt about those that each answer resolves, nan where none was given (multiple
+    choice: of all answers together, as letters mean nothing).
     """
 
     ids: Ids
@@ -126,4 +127,4 @@ class LabelModel:
     confusion: Floats | None
     llm_accuracy: float
     expected_errors: float
-    llm_information: float = float("nan")
+    answer_information: Floats

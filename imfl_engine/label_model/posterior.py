@@ -33,6 +33,8 @@ Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
 _FLOOR = 1e-6
 _IMPOSSIBLE = -50.0
+BORROWED = 10.0
+"""Items of all labels together that the information in one label is averaged with."""
 
 
 @dataclass(slots=True)
@@ -246,21 +248,31 @@ def _finish(problem: _Problem, chain: _Chain, back: NDArray[np.intp]) -> LabelMo
         confusion=chain.confusion,
         llm_accuracy=float(1.0 - p_wrong[said].mean()) if said.any() else float("nan"),
         expected_errors=float(p_wrong[said & (chain.truth < 0)].sum()),
-        llm_information=_information(chain, said & (chain.truth < 0)),
+        answer_information=_information(problem, chain, said & (chain.truth < 0)),
     )
 
 
-def _information(chain: _Chain, rows: NDArray[np.bool_]) -> float:
-    """Return how much of the doubt about ``rows`` the LLM's labels resolve, 0 to 1.
+def _information(problem: _Problem, chain: _Chain, open_rows: NDArray[np.bool_]) -> Floats:
+    """Return how much of the doubt about ``open_rows`` each answer of the LLM resolves, (C,), 0 to 1.
 
-    ``I(y; l | x) / H(y | x)`` (Cover and Thomas 2006, chapter 2): on average over the labels, the
-    divergence of the posterior from what is believed without them is the information in them, and
-    the posterior's entropy the doubt that is left.
+    ``I(y; l | x) / H(y | x)`` (Cover and Thomas 2006, chapter 2), taken apart by the label l as
+    DeWeese and Meister 1999 do ("How to measure the information gained from one symbol"): on
+    average over the items with that label, the divergence of the posterior from what is believed
+    without it is the information in it, and the posterior's entropy the doubt that is left. A
+    label seen on few items borrows from all of them.
     """
-    if chain.unaided is None or not rows.any():
-        return float("nan")
-    after = np.maximum(chain.posterior[rows], _FLOOR)
-    before = np.maximum(chain.unaided[rows], _FLOOR)
-    told = float((after * np.log(after / before)).sum())
-    left = float(-(after * np.log(after)).sum())
-    return float(np.clip(told / max(told + left, _FLOOR), 0.0, 1.0))
+    rows, classes = problem.rows, problem.classes
+    found = np.full(classes, np.nan)
+    if chain.unaided is None or not open_rows.any():
+        return found
+    after = np.maximum(chain.posterior[open_rows], _FLOOR)
+    before = np.maximum(chain.unaided[open_rows], _FLOOR)
+    told = (after * np.log(after / before)).sum(axis=1)
+    doubt = told - (after * np.log(after)).sum(axis=1)
+    whole = np.array([told.mean(), doubt.mean()])
+    for answer in np.unique(rows.llm[open_rows]):
+        given = (rows.llm[open_rows] == answer) | (rows.option_counts is not None)
+        own = np.array([told[given].sum(), doubt[given].sum()])
+        resolved, doubted = own + BORROWED * whole
+        found[answer] = np.clip(resolved / max(doubted, _FLOOR), 0.0, 1.0)
+    return found

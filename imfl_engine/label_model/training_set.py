@@ -20,6 +20,10 @@ from imfl_engine.settings import LossName
 
 Floats = NDArray[np.float64]
 
+MOST_FITTINGS = 100
+CLOSE = 1e-4
+FLOOR = 1e-12
+
 
 @dataclass(frozen=True, slots=True)
 class TrainingSet:
@@ -41,12 +45,12 @@ def training_set(
     classes: int,
     seed: int,
     *,
-    llm_weight: float = 1.0,
+    answer_weights: Floats | None = None,
 ) -> TrainingSet:
     """Build the training set of ``loss`` from all labels; *label-model* fits ``model`` if None.
 
-    ``llm_weight`` is what an LLM label counts beside a human one under *label-model*; 0 leaves all of
-    them out.
+    ``answer_weights`` (C,) are what each label of the LLM counts beside a human one under
+    *label-model*, 1 by default; 0 leaves those out, and the others make up for their classes.
     """
     order = np.argsort(evidence.ids, kind="stable")
     rows = evidence.take(order)
@@ -64,7 +68,10 @@ def training_set(
         where = np.array([position[int(item)] for item in rows.ids[labelled]], dtype=np.int64)
         if len(where):
             targets[labelled] = model.posterior[where]
-        weights[llm] = llm_weight
+        if answer_weights is not None and llm.any():
+            weights[llm] = answer_weights[rows.llm[llm]]
+            even = np.where(llm, weights[llm].mean(), weights)
+            weights = with_class_shares(targets, weights, even @ targets)
     elif loss == "two-mean":
         if human.any() and llm.any():
             weights[human] = 1.0 / human.sum()
@@ -84,19 +91,28 @@ def training_set(
 
 
 def balanced(built: TrainingSet) -> TrainingSet:
-    """Return the examples with weights under which every class counts the same.
-
-    An example's weight is multiplied by the mean over its target of n / (C * n_c), with n_c the weight
-    that class c has in all (King and Zeng 2001, section 4.2, for soft targets).
-    """
-    shares = (built.targets * built.weights[:, None]).sum(axis=0)
-    present = shares > 0
-    factors = np.zeros_like(shares)
-    factors[present] = shares.sum() / (present.sum() * shares[present])
-    weights = built.weights * (built.targets @ factors)
+    """Return the examples with weights under which every class counts the same."""
+    targets, weights = built.targets.astype(float), built.weights.astype(float)
+    weights = with_class_shares(targets, weights, (weights @ targets > 0).astype(float))
     if weights.size:
         weights = weights / weights.mean()
     return TrainingSet(built.ids, built.targets, weights.astype(np.float32))
+
+
+def with_class_shares(targets: Floats, weights: Floats, shares: Floats) -> Floats:
+    """Return ``weights`` (n,) times factors under which class c has ``shares[c]`` of the targets' weight.
+
+    ``targets`` (n, C) may be soft, so that an example counts for several classes; its factor is the mean
+    of theirs, found by iterative proportional fitting (Deming and Stephan 1940).
+    """
+    for _ in range(MOST_FITTINGS):
+        now = weights @ targets
+        wanted = shares * now.sum() / max(shares[now > 0].sum(), FLOOR)
+        factors = np.divide(wanted, now, out=np.ones_like(now), where=now > 0)
+        if np.abs(factors - 1).max(initial=0.0) < CLOSE:
+            break
+        weights = weights * (targets @ factors)
+    return weights
 
 
 def subset(built: TrainingSet, mask: NDArray[np.bool_]) -> TrainingSet:

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from imfl_engine import label_model
 from imfl_engine.compute.collect import Collected
 from imfl_engine.compute.wire import ProbabilityChunk
 from imfl_engine.events import Event, ModelReady, Notice
-from imfl_engine.label_model import LabelModel, LabelModelOptions, TrainingSet
+from imfl_engine.label_model import Evidence, LabelModel, LabelModelOptions, TrainingSet
 from imfl_engine.loop.context import LoopContext
 from imfl_engine.loop.evidence import Gathered, gather
 from imfl_engine.loop.fine_tune import fine_tune
@@ -51,7 +52,8 @@ class _Fitted:
     gathered: Gathered
     model: LabelModel | None
     """None while there are no LLM labels."""
-    llm_weight: float
+    answer_weights: NDArray[np.float64] | None
+    """What each label of the LLM counts beside a human one; None: as much."""
 
 
 async def train(
@@ -114,8 +116,8 @@ async def _fit_labels(
     gathered = await gather(context)
     await asyncio.to_thread(remove_halves, context.files)
     model = await _fit(context, gathered) if (gathered.evidence.llm >= 0).any() else None
-    weight = _llm_weight(context.settings, model)
-    if weight == 0:
+    weights = _answer_weights(context.settings, model)
+    if weights is not None and _mean_weight(gathered.evidence, weights) == 0:
         yield Notice("info", *SAYS_NOTHING)
     elif is_wanted(context.settings, gathered, last=last):
         async with aclosing(second_opinion(context, gathered, round)) as opinions:
@@ -129,7 +131,7 @@ async def _fit_labels(
                     gathered, model = informed, heard
                 else:
                     yield Notice("info", *NOT_BELIEVED)
-    yield _Fitted(gathered, model, weight)
+    yield _Fitted(gathered, model, weights)
 
 
 async def _training_set(
@@ -144,7 +146,7 @@ async def _training_set(
         fitted.model,
         len(fitted.gathered.classes),
         context.settings.seed,
-        llm_weight=fitted.llm_weight,
+        answer_weights=fitted.answer_weights,
     )
     built = await without_measured_items(context, built)
     previous = None
@@ -166,16 +168,24 @@ def _counted(training_set: TrainingSet, fitted: _Fitted) -> dict[str, Any]:
         "examples_by_llm": int(np.isin(training_set.ids, evidence.ids[llm_alone]).sum()),
         "human": int((evidence.human >= 0).sum()),
         "llm": int(llm_alone.sum()),
-        "llm_weight": fitted.llm_weight,
+        "llm_weight": _mean_weight(evidence, fitted.answer_weights),
     }
 
 
-def _llm_weight(settings: Settings, fitted: LabelModel | None) -> float:
-    """Return what an LLM label counts in this training; see `label_model.worth`."""
+def _answer_weights(settings: Settings, fitted: LabelModel | None) -> NDArray[np.float64] | None:
+    """Return what the LLM's labels count in this training; see `label_model.worth`."""
     training = settings.training
     if fitted is None or training.target == "probe" or training.loss != "label-model":
+        return None
+    return label_model.answer_weights(fitted.answer_information)
+
+
+def _mean_weight(evidence: Evidence, answer_weights: NDArray[np.float64] | None) -> float:
+    """Return what an LLM label counts in the mean."""
+    alone = (evidence.llm >= 0) & (evidence.human < 0)
+    if answer_weights is None or not alone.any():
         return 1.0
-    return label_model.llm_weight(fitted.llm_information)
+    return float(answer_weights[evidence.llm[alone]].mean())
 
 
 async def _fit(context: LoopContext, gathered: Gathered) -> LabelModel:

@@ -43,7 +43,13 @@ class ExploreScreen(ItemListScreen):
     PAGE = "explore"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "search", "Search", id="explore.search", tooltip="Search the texts"),
-        Binding("enter,o", "open", "Open", id="explore.open", tooltip="The item, and what the LLM was asked"),
+        Binding(
+            "enter,o",
+            "open",
+            "Open",
+            id="explore.open",
+            tooltip="The item, and what the LLM was asked",
+        ),
         Binding("l", "filter_label", "Label", id="explore.label", tooltip="Only one label"),
         Binding(
             "s", "filter_source", "Source", id="explore.source", tooltip="Only from one source"

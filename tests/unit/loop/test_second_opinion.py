@@ -66,7 +66,9 @@ def test_it_is_not_heard_where_it_trusts_the_llm_more_than_the_human_labels_do(
     human = np.where(np.arange(120) < 80, 0, -1)
     said = np.where(np.arange(120) < 20, 1, 0)  # wrong on a quarter of the pairs: .17 to .35
     nothing = np.zeros((120, 2))
-    fitted = LabelModel(np.arange(120), nothing, nothing, np.zeros(120), None, 0.8, errors_expected)
+    fitted = LabelModel(
+        np.arange(120), nothing, nothing, np.zeros(120), None, 0.8, errors_expected, np.ones(2)
+    )
     assert is_believable(Evidence(np.arange(120), None, human, said), fitted) is believed
 
 
