@@ -23,7 +23,9 @@ from imfl_engine.compute.process import ChildProcess
 from imfl_engine.compute.wire import pack, unpack_error, unpack_event
 from imfl_engine.errors import ComputeCrashed, ComputeError, StorageError
 
-CANCEL_SECONDS = 1.2
+CANCEL_SECONDS = 1.0
+STUCK_SECONDS = 0.3
+"""What a child that does not answer a cancellation is given to end by itself."""
 MAX_STARTS = 2
 
 
@@ -181,7 +183,7 @@ class Channel:
             await asyncio.wait_for(job.ended.wait(), CANCEL_SECONDS)
         except TimeoutError:
             job.end(None)
-            await child.end()
+            await child.end(STUCK_SECONDS)
             with contextlib.suppress(ComputeError):
                 await self.start()
 

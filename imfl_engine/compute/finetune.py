@@ -93,7 +93,8 @@ def fit(job: Job, workshop: Workshop, spec: TrainingJob, architecture: Architect
             job.check()
         workshop.remember(spec.folder, trained)
         seconds = time.perf_counter() - started
-        name = workshop.device.name
+        # With the number format: the same seed gives the same model only in the same one.
+        name = f"{workshop.device.name}, {str(workshop.device.dtype).removeprefix('torch.')}"
         job.emit(ModelReady(spec.folder, seconds, name, outcome.samples_per_second))
 
     with ThreadPoolExecutor(1, "checkpoint") as beside:

@@ -85,14 +85,14 @@ class ChildProcess:
         assert self._process.stdin is not None
         self._process.stdin.close()
 
-    async def end(self) -> None:
-        """Terminate the process, and kill it if it does not end within a second."""
+    async def end(self, seconds: float = TERMINATE_SECONDS) -> None:
+        """Terminate the process, and kill it if it does not end within ``seconds``."""
         self.close_input()
         if self.is_running:
             with contextlib.suppress(ProcessLookupError):
                 self._process.terminate()
         try:
-            await asyncio.wait_for(self._process.wait(), TERMINATE_SECONDS)
+            await asyncio.wait_for(self._process.wait(), seconds)
         except TimeoutError:
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
