@@ -8,13 +8,17 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 
+from imfl_engine.types import Action
 from imfl_engine.views import QueueItem
 
 LOW_WATER = 6
 """Fetch more when fewer items wait."""
+
+MARKS = frozenset([Action.FLAG, Action.UNFLAG, Action.NOTE])
+"""What is written beside an item; it answers nothing, so neither count nor order depends on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +112,21 @@ class Batch:
                 self.current = item
                 return True
         return False
+
+    def mark(self, item_id: int, *, flagged: bool, comment: str | None) -> bool:
+        """Give an item these marks, wherever it is; True when it is the current one."""
+
+        def marked(item: QueueItem) -> QueueItem:
+            if item.item.item_id != item_id:
+                return item
+            return replace(item, flagged=flagged, comment=comment)
+
+        self._waiting = deque(marked(item) for item in self._waiting)
+        self._seen = [marked(item) for item in self._seen]
+        if self.current is None:
+            return False
+        self.current = marked(self.current)
+        return self.current.item.item_id == item_id
 
     def seconds_left(self, items: int) -> float | None:
         """How long ``items`` more will take at the pace of the last twenty; None at the start."""

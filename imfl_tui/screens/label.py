@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from dataclasses import replace
 from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
 from imfl_engine.errors import ImflError
-from imfl_engine.types import Origin
+from imfl_engine.types import LabelEvent, Origin
 from imfl_engine.views import QueueItem
 from imfl_tui.keymap import LabelKey
 from imfl_tui.lines.item import guideline_parts, item_parts
 from imfl_tui.lines.label import last_line, why_shown
+from imfl_tui.queue import MARKS
 from imfl_tui.screens.base import HOME
 from imfl_tui.screens.batch import BatchScreen
 from imfl_tui.screens.dialogs import Reader
@@ -198,6 +198,9 @@ class LabelScreen(BatchScreen):
         event = await self.undo()
         if event is None:
             return
+        if event.action in MARKS:
+            await self._mark_undone(event)
+            return
         given = self._batch.given(event.item_id) is not None
         if self._batch.recall(event.item_id):
             self._done -= 1 if given else 0
@@ -211,19 +214,31 @@ class LabelScreen(BatchScreen):
                 await self.tell_undone(event)
         self._go_on()
 
+    async def _mark_undone(self, event: LabelEvent) -> None:
+        """Show the marks the item has now; the item in view stays, whichever it is."""
+        detail = await self.attempt(lambda: self.project.detail(event.item_id))
+        if detail is not None and self._batch.mark(
+            event.item_id, flagged=detail.flagged, comment=detail.comment
+        ):
+            self._show_item(rewind=False)
+        else:
+            await self.tell_undone(event)
+
     async def action_flag(self) -> None:
         """Mark the item, or take the mark away."""
         item = self._batch.current
         if item is None:
             return
         if await self.done(lambda: self.project.flag(item.item.item_id, not item.flagged)):
-            self._change(flagged=not item.flagged)
+            self._change(item, flagged=not item.flagged)
 
     def action_note(self) -> None:
         """Write a comment on the item."""
         item = self._batch.current
         if item is not None:
-            self.ask_note(item.item.item_id, item.comment, lambda note: self._change(comment=note))
+            self.ask_note(
+                item.item.item_id, item.comment, lambda note: self._change(item, note=note)
+            )
 
     def action_pick(self) -> None:
         """Choose the label by name; the ones you use most come first."""
@@ -312,14 +327,13 @@ class LabelScreen(BatchScreen):
             rewind=rewind,
         )
 
-    def _change(self, *, flagged: bool | None = None, comment: str | None = None) -> None:
-        item = self._batch.current
-        if item is None:
-            return
-        self._batch.current = replace(
-            item,
+    def _change(
+        self, item: QueueItem, *, flagged: bool | None = None, note: str | None = None
+    ) -> None:
+        self._batch.mark(
+            item.item.item_id,
             flagged=item.flagged if flagged is None else flagged,
-            comment=item.comment if comment is None else comment,
+            comment=item.comment if note is None else note,
         )
         self._show_item(rewind=False)
 

@@ -461,11 +461,26 @@ class FakeProject:
         for event in reversed(self.events):
             if event.action is not Action.UNDO and event.event_id not in self.undone:
                 self.undone.add(event.event_id)
-                self.answers.pop(event.item_id, None)
-                self.reviewed.pop(event.item_id, None)
+                self._take_back(event)
                 self._event(event.item_id, Action.UNDO, undoes=event.event_id)
                 return event
         return None
+
+    def _take_back(self, event: LabelEvent) -> None:
+        number = event.item_id
+        if event.action is Action.FLAG:
+            self.flags.discard(number)
+        elif event.action is Action.UNFLAG:
+            self.flags.add(number)
+        elif event.action is Action.NOTE:
+            notes = [e for e in self.events if e.item_id == number and e.action is Action.NOTE]
+            left = [e.comment for e in notes if e.event_id not in self.undone]
+            self.notes.pop(number, None)
+            if left:
+                self.notes[number] = left[-1] or ""
+        else:
+            self.answers.pop(number, None)
+            self.reviewed.pop(number, None)
 
     async def configure(self, path: str, value: Any) -> None:
         self.calls.append(("configure", (path, value)))

@@ -79,6 +79,52 @@ async def test_skip_flag_and_note_are_saved(make_app):
         assert screen._batch.current.item.item_id == item_id + 1
 
 
+async def test_undo_takes_a_flag_and_a_note_off_the_item_and_keeps_it_in_view(make_app):
+    project = FakeProject()
+    app = make_app(project)
+    async with app.run_test(size=(100, 30)) as pilot:
+        screen = await label_screen(app, pilot)
+        item_id = screen._batch.current.item.item_id
+        await pilot.press("f", "n", "h", "m", "enter")
+        await until(app, "✎ hm")
+        await pilot.press("u")
+        await until(app, lambda: "✎ hm" not in shown(app))
+        assert "⚑ flagged" in shown(app)
+        await pilot.press("u")
+        await until(app, lambda: "⚑ flagged" not in shown(app))
+        assert screen._batch.current.item.item_id == item_id
+        assert "12 of 40" in shown(app)
+        assert not project.flags
+        assert not project.notes
+
+
+async def test_undo_of_a_flag_on_the_item_before_takes_back_no_label_of_it(make_app):
+    project = FakeProject()
+    app = make_app(project)
+    async with app.run_test(size=(100, 30)) as pilot:
+        screen = await label_screen(app, pilot)
+        item_id = screen._batch.current.item.item_id
+        await pilot.press("1", "left", "f", "u")
+        assert "13 of 40" in shown(app)
+        assert screen._batch.current.item.item_id == item_id
+        await pilot.press("2")
+        assert "13 of 40" in shown(app)
+
+
+async def test_undo_of_a_flag_on_an_item_out_of_view_says_so_and_stays_where_it_is(make_app):
+    project = FakeProject()
+    app = make_app(project)
+    async with app.run_test(size=(100, 30), notifications=True) as pilot:
+        screen = await label_screen(app, pilot)
+        item_id = screen._batch.current.item.item_id
+        await pilot.press("f", "right", "u")
+        await until(app, "Undone: marked")
+        assert screen._batch.current.item.item_id == item_id + 1
+        await pilot.press("left")
+        assert "⚑ flagged" not in shown(app)
+        assert "12 of 40" in shown(app)
+
+
 async def test_opinions_stay_hidden_until_asked_for_and_hide_again_for_the_next_item(make_app):
     app = make_app()
     async with app.run_test() as pilot:
