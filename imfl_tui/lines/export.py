@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from imfl_engine.views import Status
 from imfl_tui.spans import Line, line
-from imfl_tui.text import pad, thousands, wrap
+from imfl_tui.text import pad, safe_text, thousands, wrap
+
+MOST_PROBLEM_LINES = 4
+
+
+def problem_lines(mark: str, style: str, message: str, hint: str, width: int) -> list[Line]:
+    """Why nothing is written, and below it what helps, wrapped to stay readable."""
+    room = max(width - 4, 10)
+    rows = [(row, style) for row in wrap(safe_text(message, 400), room)]
+    rows += [(row, "dim") for row in wrap(safe_text(hint, 300), room) if hint]
+    return [
+        line((f" {mark}" if number == 0 else "   ", style), row)
+        for number, row in enumerate(rows[:MOST_PROBLEM_LINES])
+    ]
 
 
 def content_lines(status: Status, width: int) -> list[Line]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
@@ -13,43 +12,19 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widgets import Input
 
+from imfl_engine.errors import ImflError
 from imfl_engine.views import Status
+from imfl_tui.export_formats import FORMATS, Format, default_path, name_problem
 from imfl_tui.jobs import Jobs, describe
-from imfl_tui.lines.export import content_lines
+from imfl_tui.lines.export import content_lines, problem_lines
 from imfl_tui.messages import JobEnded
-from imfl_tui.screens.base import HOME, ImflScreen
+from imfl_tui.screens.base import ImflScreen
 from imfl_tui.screens.dialogs import Confirm
 from imfl_tui.spans import Line, Span, line
 from imfl_tui.text import one_line, pad, safe_text
 from imfl_tui.widgets.canvas import Text
 from imfl_tui.widgets.field import Field
 from imfl_tui.widgets.rows import Rows
-
-
-@dataclass(frozen=True, slots=True)
-class Format:
-    """A way to write the set: what it is called, the engine's name of it, what reads it."""
-
-    name: str
-    engine: str | None
-    ending: str
-    words: str
-
-
-FORMATS = (
-    Format("Parquet", None, ".parquet", "one typed file; pandas, polars, DuckDB, datasets"),
-    Format("JSON Lines", None, ".jsonl", "one object a line"),
-    Format("CSV", None, ".csv", "for spreadsheets"),
-    Format("Hugging Face folder", None, "", "load_dataset(folder) opens it, with a data-set card"),
-    Format("Argilla", "argilla", "-argilla.parquet", "responses and suggestions"),
-    Format("Label Studio", "labelstudio", "-labelstudio.json", "annotations and predictions"),
-    Format("Prodigy", "prodigy", "-prodigy.jsonl", "one row a decision"),
-)
-
-
-def default_path(project: Path, format: Format) -> str:
-    """A place beside the project: ``earnings-tone.parquet``; the folder gets ``-dataset``."""
-    return str(project.with_name(project.stem + (format.ending or "-dataset")))
 
 
 class ExportScreen(ImflScreen):
@@ -62,7 +37,7 @@ class ExportScreen(ImflScreen):
         Binding("j,down", "move(1)", "Format", id="export.down", tooltip="Next format"),
         Binding("k,up", "move(-1)", "Up", id="export.up", show=False, tooltip="Format before"),
         Binding("tab,d", "edit", "Destination", id="export.edit", tooltip="Change where it goes"),
-        HOME,
+        Binding("escape", "leave", "Home", id="export.leave", tooltip="Leave the field, then home"),
     ]
 
     def __init__(self) -> None:
@@ -70,6 +45,8 @@ class ExportScreen(ImflScreen):
         self._written: Path | None = None
         self._target: Path | None = None
         self._touched = False
+        self._failure: ImflError | None = None
+        """Why the last try wrote nothing; shown until the next one."""
 
     def body(self) -> ComposeResult:
         """Formats, place, content."""
@@ -85,6 +62,10 @@ class ExportScreen(ImflScreen):
         self.query_one(Rows).show(len(FORMATS), self._row)
         self._suggest()
         self._show_result()
+
+    async def resumed(self) -> None:
+        """Keys are the screen's, whatever was being typed when it was left."""
+        self.set_focus(None)
 
     def place(self) -> Line | str:
         """The screen's name."""
@@ -113,6 +94,8 @@ class ExportScreen(ImflScreen):
     @on(Input.Changed)
     def _typed(self, event: Input.Changed) -> None:
         self._touched = bool(event.value.strip())
+        self._written = None
+        self._show_result()
 
     @on(Input.Submitted)
     async def _submitted(self) -> None:
@@ -132,15 +115,26 @@ class ExportScreen(ImflScreen):
         """Show how far the writing is."""
         self._show_result()
 
+    @property
+    def _name_problem(self) -> str:
+        return name_problem(self.query_one(Input).value, self._format)
+
     def _show_result(self) -> None:
+        result = self.query_one("#result", Text)
+        result.show(self._result_lines)
+        result.refresh(layout=True)  # a problem may take more lines than what was there
+
+    def _result_lines(self, width: int) -> Sequence[Line]:
         jobs = self.imfl.jobs
         if "export" in jobs.running:
-            words: Sequence[Line] = [line((" ▸ ", "accent"), describe(jobs, "export"))]
-        elif self._written is not None:
-            words = [line((" ✓ ", "good"), ("written: ", "strong"), safe_text(self._written, 300))]
-        else:
-            words = [line((" enter", "key"), (" writes the file", "dim"))]
-        self.query_one("#result", Text).show(words)
+            return [line((" ▸ ", "accent"), describe(jobs, "export"))]
+        if self._written is not None:
+            return [line((" ✓ ", "good"), ("written: ", "strong"), safe_text(self._written, 300))]
+        if problem := self._name_problem:
+            return problem_lines("! ", "warn", problem, "", width)
+        if self._failure is not None:
+            return problem_lines("✗ ", "bad", self._failure.message, self._failure.hint, width)
+        return [line((" enter", "key"), (" writes the file", "dim"))]
 
     def action_move(self, step: int) -> None:
         """Choose a format."""
@@ -150,11 +144,24 @@ class ExportScreen(ImflScreen):
         """Type where it goes."""
         self.query_one(Input).focus()
 
+    async def action_leave(self) -> None:
+        """Leave the field; else go home."""
+        if self.focused is not None:
+            self.set_focus(None)
+        else:
+            await self.imfl.action_go("home")
+
     async def action_write(self) -> None:
-        """Write the file; asks before one that exists is replaced."""
+        """Write the file; asks before one that exists is replaced.
+
+        The chosen format decides what is written; a name that says another one is not guessed at.
+        """
         text = self.query_one(Input).value.strip()
         if not text:
             self.notify("Say where the file should go.", severity="warning")
+            return
+        if problem := self._name_problem:
+            self.notify(f"{problem} Nothing was written.", severity="warning", markup=False)
             return
         target = Path(text).expanduser()
         if target.exists():
@@ -176,7 +183,7 @@ class ExportScreen(ImflScreen):
             self._write(target)
 
     def _write(self, target: Path) -> None:
-        self._target, self._written = target, None
+        self._target, self._written, self._failure = target, None, None
         engine = self._format.engine
         events = partial(self.project.export, target, engine)
         if not self.imfl.start_job("export", events, self._export_ended):
@@ -184,6 +191,7 @@ class ExportScreen(ImflScreen):
 
     def _export_ended(self, message: JobEnded) -> None:
         written = message.error is None and not message.cancelled
+        self._failure = message.error
         if written:
             self._written = self._target
         if self.is_shown:

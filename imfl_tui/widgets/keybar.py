@@ -13,7 +13,7 @@ from imfl_tui.spans import Line, Span, width_of
 from imfl_tui.widgets.canvas import Canvas
 
 WORDLESS = ("app.help", "app.palette")
-KEPT = ("app.home", "explore.leave", *WORDLESS)
+KEPT = ("app.home", "explore.leave", "export.leave", *WORDLESS)
 """Bindings that are named however narrow the terminal is: the way out, and to all others."""
 
 

@@ -7,6 +7,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from driving import go, shown, until
 from fake_project import FakeProject, annotation_script, training_script
 
@@ -146,7 +147,7 @@ async def test_export_writes_beside_the_project_and_says_where(make_app, tmp_pat
         await go(app, pilot, "export")
         await pilot.press("down", "enter")
         await until(app, "written:")
-        assert ("export", (tmp_path / "p.jsonl", None)) in project.calls
+        assert ("export", (tmp_path / "p.jsonl", "jsonl")) in project.calls
 
 
 async def test_export_asks_before_it_replaces_a_file(make_app, tmp_path: Path):
@@ -174,6 +175,62 @@ async def test_after_an_export_that_failed_the_place_can_be_corrected(make_app, 
         await pilot.press("enter")
         await until(app, "written:")
         assert app.screen.focused is None
+
+
+async def test_why_an_export_failed_stays_on_the_screen_and_esc_leaves_the_field(
+    make_app, tmp_path: Path
+):
+    project = FakeProject(path=tmp_path / "p.db")
+    project.error = EndpointError("There is no such place.", "Choose another.")
+    app = make_app(project)
+    async with app.run_test() as pilot:  # without toasts
+        await go(app, pilot, "export")
+        await pilot.press("d", "enter")
+        await until(app, "✗ There is no such place.")
+        await until(app, "Choose another.")
+        await pilot.press("escape")
+        assert app.current_mode == "export"
+        await pilot.press("escape", "e", "j")
+        await until(app, "✗ There is no such place.")
+        screen = app.screen
+        assert screen._format.name == "JSON Lines"
+        assert screen.query_one(Field).value.endswith("p.jsonl")
+        project.error = None
+        await pilot.press("enter")
+        await until(app, "written:")
+        assert "no such place" not in shown(app)
+
+
+@pytest.mark.parametrize(
+    ("downs", "name", "sentence"),
+    [
+        (2, "foo", "“foo” does not end in .csv"),
+        (0, "out.jsonl", "“out.jsonl” does not end in .parquet"),
+        (3, "out.csv", "“out.csv” ends in .csv"),
+    ],
+)
+async def test_an_export_whose_name_says_another_format_is_refused_with_a_reason(
+    make_app, tmp_path: Path, downs: int, name: str, sentence: str
+):
+    project = FakeProject(path=tmp_path / "p.db")
+    app = make_app(project)
+    async with app.run_test() as pilot:
+        await go(app, pilot, "export")
+        await pilot.press(*["down"] * downs, "d", "end", "ctrl+u", *name)
+        await until(app, sentence)
+        await pilot.press("enter")
+        assert not [call for call in project.calls if call[0] == "export"]
+        assert sentence in shown(app)
+
+
+async def test_the_chosen_format_is_what_is_written(make_app, tmp_path: Path):
+    project = FakeProject(path=tmp_path / "p.db")
+    app = make_app(project)
+    async with app.run_test() as pilot:
+        await go(app, pilot, "export")
+        await pilot.press("down", "down", "down", "enter")
+        await until(app, "written:")
+        assert ("export", (tmp_path / "p-dataset", "dataset")) in project.calls
 
 
 async def test_review_takes_a_new_order_up_while_it_is_shown(make_app):
