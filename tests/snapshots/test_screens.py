@@ -100,6 +100,25 @@ async def test_screens_look_as_they_did(state: str, tmp_path: Path):
         assert "\u202e" not in text
 
 
+@pytest.mark.parametrize(
+    ("screen", "size"),
+    [("home", (160, 45)), ("label", (160, 45)), ("results", (160, 45)), ("explore", (80, 42))],
+)
+async def test_high_terminals_show_all_that_lower_ones_do(
+    screen: str, size: tuple[int, int], tmp_path: Path
+):
+    project = project_in("normal")
+    app = ImflApp(
+        project.path, project, preferences_file=tmp_path / "settings.toml", start_jobs=False
+    )
+    async with app.run_test(size=size) as pilot:
+        await app.action_go(screen)
+        if isinstance(app.screen, LabelScreen):
+            app.screen._clock = lambda: 0.0
+        await pilot.pause()
+        await compare(f"{screen}-normal-{size[0]}x{size[1]}", app)
+
+
 async def test_the_second_opinion_looks_as_it_did(tmp_path: Path):
     project = FakeProject()
     project.script, project.hold = opinion_script(), True

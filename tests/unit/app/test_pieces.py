@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 from textual.binding import Binding
 
+import imfl_tui
 from imfl_engine.errors import SettingsError
 from imfl_engine.events import (
     Annotated,
@@ -93,6 +95,20 @@ def test_the_same_key_on_two_screens_is_no_clash():
     keys, problems = check_keymap({"review.keep": "u"}, GROUPS)
     assert keys == {"review.keep": "u"}
     assert not problems
+
+
+def test_what_holds_on_a_tall_terminal_holds_on_a_higher_one_too():
+    """A breakpoint's class takes the place of the one below it, so its rules must name both."""
+    package = Path(imfl_tui.__file__).parent
+    selectors = [
+        selector.strip()
+        for sheet in package.rglob("*.tcss")
+        for rule in re.sub(r"/\*.*?\*/", "", sheet.read_text(), flags=re.S).split("}")
+        for selector in rule.split("{")[0].split(",")
+    ]
+    tall = [selector for selector in selectors if ".-tall" in selector]
+    assert tall
+    assert not [one for one in tall if one.replace(".-tall", ".-high") not in selectors]
 
 
 def test_every_binding_of_every_screen_has_an_id_and_none_uses_a_key_terminals_eat():
