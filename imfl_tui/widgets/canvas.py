@@ -121,7 +121,11 @@ class Canvas(Widget, can_focus=False):
 
     def on_resize(self, event: events.Resize) -> None:
         """Take the short title where the long one would be cut."""
-        title, short = self._titles
+        self.take_titles(*self._titles)
+
+    def take_titles(self, title: str, short: str) -> None:
+        """Write a title, or its short form where it would be cut; without one, it stays as it is."""
+        self._titles = (title, short)
         if short:
             self.set_title(title if cells(title) + 2 <= self.size.width else short)
 

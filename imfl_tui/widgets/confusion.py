@@ -1,14 +1,37 @@
-"""The confusion matrix: truth down, prediction across, shade beside every number."""
+"""The confusion matrix with a shade beside every number, or the pairs that are confused most."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+
+from textual import events
 
 from imfl_tui.spans import Line, Span, line
 from imfl_tui.text import cells, one_line, pad, thousands
 from imfl_tui.widgets.canvas import Canvas
 
 SHADES = " ░▒▓█"
+
+
+MATRIX_TITLES = ("confusion · truth down, prediction across", "confusion · truth ↓ said →")
+PAIRS_TITLES = ("confusion · truth → prediction", "confusion · truth → said")
+"""Of what is shown, and the same where that would be cut."""
+
+
+def matrix_columns(
+    labels: Sequence[str], counts: Sequence[Sequence[int]], width: int, height: int
+) -> tuple[int, int] | None:
+    """Cells of the names and of each column; None where a matrix does not fit.
+
+    What is left of the width goes to the headings first, then to the names beside the rows.
+    """
+    longest = max((cells(one_line(label, 24)) for label in labels), default=0)
+    digits = max(len(thousands(max((n for row in counts for n in row), default=0))), 2)
+    name, size = min(longest, 14), max(digits + 2, min(longest, 9)) + 1
+    if name + 2 + size * len(labels) > width or len(labels) + 1 > height:
+        return None
+    size = min(max(digits + 2, longest) + 1, (width - name - 2) // max(len(labels), 1))
+    return min(longest, width - 2 - size * len(labels)), size
 
 
 def confusion_lines(
@@ -20,11 +43,10 @@ def confusion_lines(
     """
     if not labels:
         return [line(("Nothing measured yet.", "dim"))]
-    name = min(max(cells(one_line(label, 14)) for label in labels), 14)
-    digits = max(len(thousands(max((n for row in counts for n in row), default=0))), 2)
-    size = max(digits + 2, min(name, 9)) + 1
-    if name + 2 + size * len(labels) > width or len(labels) + 1 > height:
+    columns = matrix_columns(labels, counts, width, height)
+    if columns is None:
         return confused_pairs(labels, counts, height, width)
+    name, size = columns
     head: list[Span] = [
         Span(pad("truth \\ said", name + 2) if name >= 10 else " " * (name + 2), "dim")
     ]
@@ -75,10 +97,7 @@ class Confusion(Canvas):
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(
-            title="confusion · truth down, prediction across",
-            short_title="confusion · truth → said",
-            id=id,
-            classes="panel",
+            title=MATRIX_TITLES[0], short_title=MATRIX_TITLES[1], id=id, classes="panel"
         )
         self._labels: Sequence[str] = ()
         self._counts: Sequence[Sequence[int]] = ()
@@ -86,7 +105,16 @@ class Confusion(Canvas):
     def show(self, labels: Sequence[str], counts: Sequence[Sequence[int]]) -> None:
         """Show these counts."""
         self._labels, self._counts = labels, counts
+        self._name_what_is_shown()
         self.redraw()
+
+    def on_resize(self, event: events.Resize) -> None:
+        """A matrix may fit now, or fit no longer."""
+        self._name_what_is_shown()
+
+    def _name_what_is_shown(self) -> None:
+        fits = matrix_columns(self._labels, self._counts, *self.size) is not None
+        self.take_titles(*(MATRIX_TITLES if fits else PAIRS_TITLES))
 
     def build(self, width: int, height: int) -> Sequence[Line]:
         """The matrix or the pairs."""
