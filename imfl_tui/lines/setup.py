@@ -201,6 +201,10 @@ def test_words(draft: Draft) -> str:
     return draft.test or "none: measured on the control slice"
 
 
+def _rounds(draft: Draft) -> str:
+    return "1 round" if draft.rounds.strip() == "1" else f"{draft.rounds} rounds"
+
+
 def summary_lines(draft: Draft, price: CostEstimate | None, name: str) -> list[Line]:
     """Everything chosen, once more."""
     annotator = draft.annotator if not draft.model else f"{draft.annotator}:{draft.model}"
@@ -211,7 +215,7 @@ def summary_lines(draft: Draft, price: CostEstimate | None, name: str) -> list[L
         ("labels", draft.labels if draft.options in (NONE, "") else f"options in {draft.options}"),
         ("annotator", annotator),
         ("target", draft.target),
-        ("budget", f"{draft.human} by you, {draft.llm} by the LLM, in {draft.rounds} rounds"),
+        ("budget", f"{draft.human} by you, {draft.llm} by the LLM, in {_rounds(draft)}"),
         ("hard stops", f"${draft.money or '—'} · {draft.minutes or '—'} min"),
     )
     lines: list[Line] = [line((pad(key, 12), "dim"), one_line(value, 200)) for key, value in rows]

@@ -20,8 +20,10 @@ def folded(rounds: Sequence[RoundProgress]) -> list[RoundProgress]:
     """Rounds as a person counts them: round 0, the first random batch, is part of round 1."""
     start = next((cell for cell in rounds if cell.round == 0), None)
     rest = [cell for cell in rounds if cell.round != 0]
-    if start is None or not rest:
-        return rest or list(rounds)
+    if start is None:
+        return rest
+    if not rest:  # the pool is used up by the first batch
+        return [replace(start, round=1)]
     first = rest[0]
     state = "now" if start.state == "now" else first.state
     rest[0] = replace(
