@@ -157,15 +157,10 @@ class ImflApp(JobRunner):
         if not missed:
             await self._leave()
             return
-        running = [job_states.describe(self._state, name) for name in missed]
         self.push_screen(
             Confirm(
                 "Quit while jobs run?",
-                [
-                    f"Stops: {', '.join(running)}.",
-                    "Every label and every paid reply is on disk already; "
-                    "the next start goes on from there.",
-                ],
+                job_states.quitting_words(self._state, missed),
                 yes="stop and quit",
                 no="stay",
             ),

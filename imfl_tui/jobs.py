@@ -6,6 +6,7 @@ second, however fast the events come.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from imfl_engine.errors import ImflError
@@ -199,6 +200,16 @@ def describe(jobs: Jobs, name: str) -> str:
         words = JOB_WORDS.get(name, name)
         text = words if job.progress is None else _describe_progress(job.progress, words)
     return f"{text} (paused)" if job.paused else text
+
+
+def quitting_words(jobs: Jobs, names: Sequence[str]) -> list[str]:
+    """What stops when the app is left while the jobs called ``names`` run, and what is lost by it."""
+    stops = f"Stops: {', '.join(describe(jobs, name) for name in names)}."
+    kept = "Every label and every paid reply is on disk already"
+    trained = jobs.training is not None and jobs.training.ready is not None
+    if "rounds" in names and jobs.in_step(StepKind.TRAIN) and not trained:
+        return [stops, f"{kept}.", "The training so far is lost; it starts again."]
+    return [stops, f"{kept}; the next start goes on from there."]
 
 
 def _describe_rounds(jobs: Jobs, job: Job) -> str:

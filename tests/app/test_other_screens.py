@@ -312,9 +312,29 @@ async def test_quitting_asks_only_when_a_job_would_be_cut_short(make_app):
         await pilot.press("q")
         assert isinstance(app.screen, Confirm)
         assert "training 5 %" in shown(app)
+        assert "The training so far is lost; it starts again." in shown(app)
+        assert "goes on from there" not in shown(app)
         await pilot.press("n", "q", "y")
         await pilot.pause(0.1)
     assert app.return_code == 0
+
+
+async def test_what_the_confusion_panel_is_called_fits_what_it_shows(make_app):
+    project = FakeProject()
+    names = ("appointment", "medication", "results", "symptoms", "admin")
+    three = await project.evaluation()
+    rows = tuple(tuple(9 if i == j else 1 for j in range(5)) for i in range(5))
+    five = replace(three, labels=names, confusion=rows)
+    project.evaluation = lambda number=None: asyncio.sleep(0, five)
+    app = make_app(project)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await go(app, pilot, "results", ".794")
+        await until(app, "confused most")
+        assert "confusion · truth →" in shown(app)
+        await pilot.resize_terminal(160, 45)
+        await until(app, lambda: "confused most" not in shown(app))
+        assert "confusion · truth down, prediction across" in shown(app)
+        assert all(name in shown(app).split("truth down")[1].splitlines()[1] for name in names)
 
 
 async def test_results_show_intervals_beside_every_figure(make_app):
