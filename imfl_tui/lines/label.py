@@ -29,11 +29,21 @@ LAST = 4
 """Answers shown below the item; all of them move with every key, and a terminal draws them anew."""
 
 
-def why_shown(item: QueueItem) -> str:
-    """Why the person is asked about this item; empty when nothing is known."""
+def why_shown(item: QueueItem, *, revealed: bool) -> str:
+    """Why the person is asked about this item; empty when nothing is known.
+
+    Between which labels the model hesitates is an opinion: said only where those are ``revealed``.
+    """
     if item.control:
         return "a random draw: it measures model and LLM"
-    return f"picked because {item.reason}" if item.reason else ""
+    if not item.reason:
+        return ""
+    why = f"picked because {item.reason}"
+    if not revealed or item.model is None or "unsure" not in item.reason:
+        return why
+    top = sorted(item.model.probabilities.items(), key=lambda pair: -pair[1])[:2]
+    doubt = ", ".join(f"{one_line(name, 40)} {fraction(value)}" for name, value in top)
+    return f"{why}: {doubt}" if doubt else why
 
 
 def last_line(

@@ -316,7 +316,7 @@ class LabelScreen(BatchScreen):
             ItemFace(
                 item.item.text,
                 item.item.context,
-                why_shown(item),
+                why_shown(item, revealed=self._opinions),
                 self._folded,
                 item.model,
                 item.llm,

@@ -223,11 +223,11 @@ class FakeProject:
             round=3,
             rank=rank,
             total=self.size,
-            reason="the model hesitates: neutral .38, negative .36 · unlike anything you labelled",
+            reason="the model is unsure, and it is unlike the other picks",
             control=rank % 9 == 0,
             model=None
             if self.stage == "empty"
-            else Opinion(labels[-1], 0.38, {label: 1 / len(labels) for label in labels}),
+            else Opinion(labels[-1], 0.38, dict.fromkeys(labels, 0.31) | {labels[-1]: 0.38}),
             llm=None,
             flagged=item_id in self.flags,
             comment=self.notes.get(item_id),

@@ -127,11 +127,14 @@ async def test_undo_of_a_flag_on_an_item_out_of_view_says_so_and_stays_where_it_
 
 async def test_opinions_stay_hidden_until_asked_for_and_hide_again_for_the_next_item(make_app):
     app = make_app()
-    async with app.run_test() as pilot:
+    async with app.run_test(size=(120, 30)) as pilot:
         await label_screen(app, pilot)
         assert "model says" not in shown(app)
+        assert "picked because the model is unsure" in shown(app)
+        assert ".38" not in shown(app)
         await pilot.press("o")
         assert "model says neutral .38" in shown(app)
+        assert "unlike the other picks: neutral .38, positive .31" in shown(app)
         await pilot.press("1")
         assert "model says" not in shown(app)
 
