@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -49,16 +50,15 @@ async def read_queue(context: LoopContext, limit: int) -> list[QueueItem]:
     classes = context.labels
     result = []
     for selected, item in shown:
-        model = _model_opinion(predicted.get(item.item_id), items.labels_of(item, classes))
         result.append(
             QueueItem(
                 item=item,
                 round=selected.round,
                 rank=selected.rank,
                 total=total,
-                reason=_reason(selected, model),
+                reason=selected.reason,
                 control=selected.control,
-                model=model,
+                model=_model_opinion(predicted.get(item.item_id), items.labels_of(item, classes)),
                 llm=_llm_opinion(answered.get(item.item_id)),
                 flagged=item.item_id in flagged,
                 comment=comments.get(item.item_id),
@@ -123,16 +123,15 @@ async def read_detail(context: LoopContext, item_id: int) -> ItemDetail:
     labelled = [one for one in answers if one.purpose is Purpose.ANNOTATE and one.label is not None]
     measured = [one for one in answers if one.purpose is not Purpose.CONTROL]
     reply: Reply | None = next(iter([*labelled, *measured]), None)
-    model = _model_opinion(probabilities, items.labels_of(item, context.labels))
     return ItemDetail(
         item=item,
         label=label,
         source=source,
         history=tuple(history),
-        model=model,
+        model=_model_opinion(probabilities, items.labels_of(item, context.labels)),
         llm=_llm_opinion(reply),
         risk=risk,
-        reason=_reason(selected, model) if selected else "",
+        reason=selected.reason if selected else "",
         round=selected.round if selected else None,
         control=bool(selected and selected.control),
         demonstrations=await _demonstrations(context, reply),
@@ -197,10 +196,28 @@ async def _demonstrations(context: LoopContext, reply: Reply | None) -> tuple[Si
         return ()
     human = await context.database.read(labels.human_labels)
     shown = await context.items_of(reply.demonstration_ids)
+    cosines = await _stored_cosines(context, reply.item_id, [item.item_id for item in shown])
     return tuple(
-        SimilarItem(item.item_id, item.text[:300], human.get(item.item_id, "?"), 0.0)
+        SimilarItem(
+            item.item_id,
+            item.text[:300],
+            human.get(item.item_id, "?"),
+            cosines.get(item.item_id),
+        )
         for item in shown
     )
+
+
+async def _stored_cosines(
+    context: LoopContext, item_id: int, others: Sequence[int]
+) -> dict[int, float]:
+    """Return the cosine of the item with each of ``others`` whose vector is there; embeds nothing."""
+    lacking = await context.lacking_vectors([item_id, *others])
+    known = [other for other in others if other not in lacking]
+    if item_id in lacking or not known:
+        return {}
+    own, *rest = await context.vectors_of([item_id, *known])
+    return {other: float(vector @ own) for other, vector in zip(known, rest, strict=True)}
 
 
 def _model_opinion(probabilities: Any, names: tuple[str, ...]) -> Opinion | None:
@@ -220,13 +237,3 @@ def _llm_opinion(reply: Reply | None) -> Opinion | None:
         name: float(np.exp(value)) for name, value in (reply.log_probabilities or {}).items()
     }
     return Opinion(reply.label, reply.confidence, probabilities)
-
-
-def _reason(selected: selections.Selected, model: Opinion | None) -> str:
-    """Say why an item was picked, with the model's hesitation in figures where there is one."""
-    reason = selected.reason
-    if model is None or selected.role != "human" or "unsure" not in reason:
-        return reason
-    top = sorted(model.probabilities.items(), key=lambda pair: -pair[1])[:2]
-    doubt = ", ".join(f"{name} {f'{value:.2f}'.removeprefix('0')}" for name, value in top)
-    return f"{reason}: {doubt}"

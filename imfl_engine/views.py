@@ -144,12 +144,12 @@ class Opinion:
 
 @dataclass(frozen=True, slots=True)
 class SimilarItem:
-    """A labelled item near the one on the screen; ``similarity`` is a cosine."""
+    """A labelled item near the one on the screen; ``similarity`` is a cosine, where it is known."""
 
     item_id: int
     text: str
     label: str
-    similarity: float
+    similarity: float | None
 
 
 @dataclass(frozen=True, slots=True)

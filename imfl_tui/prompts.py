@@ -6,7 +6,7 @@ import json
 
 from imfl_engine.types import Reply
 from imfl_engine.views import ItemDetail
-from imfl_tui.text import fraction, money, thousands
+from imfl_tui.text import closeness, money, thousands
 
 
 def prompt_parts(source: ItemDetail | Reply) -> list[tuple[str, str]]:
@@ -33,10 +33,12 @@ def asked_parts(detail: ItemDetail) -> list[tuple[str, str]]:
 
 def demonstration_parts(detail: ItemDetail) -> list[tuple[str, str]]:
     """The person's labels that an annotator without a prompt was shown, nearest first."""
-    shown = [
-        f"{fraction(max(one.similarity, 0.0))}  {one.label}\n     {one.text}"
-        for one in detail.demonstrations
-    ]
+    nearest = sorted(
+        detail.demonstrations,
+        key=lambda one: -2.0 if one.similarity is None else one.similarity,
+        reverse=True,
+    )
+    shown = [f"{closeness(one.similarity):3}  {one.label}\n     {one.text}" for one in nearest]
     return [] if detail.messages or not shown else [("your labels it was shown", "\n".join(shown))]
 
 

@@ -211,6 +211,11 @@ def bytes_size(count: float) -> str:
     return f"{count:.1f} GB"
 
 
+def closeness(similarity: float | None) -> str:
+    """``.81``; empty where the similarity is not known."""
+    return "" if similarity is None else fraction(max(similarity, 0.0))
+
+
 def plural(count: float, noun: str, nouns: str | None = None) -> str:
     """``1 item``, ``2 items``."""
     return f"{thousands(count)} {noun if count == 1 else nouns or noun + 's'}"

@@ -9,7 +9,7 @@ from textual.containers import Horizontal
 from imfl_engine.settings import Task
 from imfl_engine.views import SimilarItem
 from imfl_tui.spans import Line, line
-from imfl_tui.text import fraction, one_line, safe_text, wrap
+from imfl_tui.text import closeness, one_line, safe_text, wrap
 from imfl_tui.widgets.canvas import Text
 
 
@@ -77,7 +77,7 @@ def similar_lines(found: Sequence[SimilarItem]) -> list[Line]:
     size = min(max(len(one_line(item.label, 16)) for item in found), 16)
     return [
         line(
-            (f"{fraction(max(item.similarity, 0.0))} ", "dim"),
+            (f"{closeness(item.similarity):3} ", "dim"),
             (one_line(item.label, size).ljust(size), "human"),
             "  ",
             one_line(item.text, 160),

@@ -51,6 +51,8 @@ async def test_a_whole_project_from_the_first_batch_to_the_export(make, tmp_path
     assert (await project.status()).step.round == 2
     queue = await project.queue()
     assert "unsure" in queue[0].reason
+    names = project.settings.task.label_names
+    assert not [one for one in queue if any(name in one.reason for name in names)]
     assert queue[0].model is not None
     await label_batch(project)
     await drain(project.advance())
@@ -177,6 +179,11 @@ async def test_routing_by_gain_asks_the_person_about_labels_of_the_llm_too(make)
     assert status.step.kind is StepKind.FINISHED
     assert (status.budget.human_done, status.budget.llm_done) == (30, 24)
     details = [await project.detail(row.item_id) for row in await project.search(ItemFilter())]
+    shown = next(d for d in details if d.demonstrations)
+    similar = {one.item_id: one.similarity for one in await project.similar(shown.item.item_id, 99)}
+    assert {one.similarity for one in shown.demonstrations} != {0.0}
+    for one in shown.demonstrations:
+        assert one.similarity == pytest.approx(similar[one.item_id], abs=1e-5)
     doubted = [d for d in details if d.llm is not None and d.source == "human" and d.round]
     assert any("in doubt" in d.reason for d in doubted)
 

@@ -1,0 +1,74 @@
+"""Titles, counts and warnings say what is so: rounds, plurals, headings, what is lost, what is known."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+
+from imfl_engine.events import StepStarted
+from imfl_engine.types import Step, StepKind
+from imfl_engine.views import RoundProgress, SimilarItem
+from imfl_tui import jobs as job_states
+from imfl_tui.drafts import Draft
+from imfl_tui.jobs import Jobs, TrainingRun
+from imfl_tui.lines.home import place_words
+from imfl_tui.lines.setup import summary_lines
+from imfl_tui.prompts import demonstration_parts
+from imfl_tui.spans import plain
+from imfl_tui.widgets.confusion import confusion_lines
+from imfl_tui.widgets.rounds import folded, rounds_lines
+
+
+def test_the_headings_of_a_confusion_matrix_use_the_width_there_is():
+    labels = ("appointment", "medication", "results", "symptoms", "admin")
+    counts = [[9 if i == j else 1 for j in range(5)] for i in range(5)]
+    wide = confusion_lines(labels, counts, 76, 8)
+    assert all(label in plain(wide[0]) for label in labels)
+    assert all(label in plain(row) for label, row in zip(labels, wide[1:], strict=True))
+    assert "…" not in "".join(map(plain, wide))
+    assert all(len(plain(row)) <= 76 for row in wide)
+    for width in range(20, 120):
+        lines = confusion_lines(labels, counts, width, 8)
+        if len(lines) == 6 and "→" not in plain(lines[1]):
+            assert all(len(plain(row)) <= width for row in lines)
+
+
+def test_the_word_round_counts_from_one_also_where_the_first_batch_is_the_whole_pool():
+    only = [RoundProgress(0, 57, 20, 0, 0, "now")]
+    assert [cell.round for cell in folded(only)] == [1]
+    assert plain(rounds_lines(only, 80)[0]).startswith("1 ▸")
+    status = SimpleNamespace(rounds=only, step=Step(StepKind.LABEL, 0, 20, 57))
+    assert place_words(status) == "round 1 of 1 · your turn: 37 items"
+
+
+@pytest.mark.parametrize(("rounds", "words"), [("1", "in 1 round"), ("5", "in 5 rounds")])
+def test_the_summary_of_the_set_up_counts_one_round_as_one(rounds: str, words: str):
+    lines = summary_lines(Draft(rounds=rounds), None, "p.db")
+    assert any(plain(row).endswith(words) for row in lines)
+
+
+def test_leaving_says_that_a_training_is_lost_and_that_everything_else_goes_on():
+    for kind, ready, lost in (
+        (StepKind.TRAIN, False, True),
+        (StepKind.TRAIN, True, False),
+        (StepKind.ANNOTATE, False, False),
+    ):
+        started = job_states.start(Jobs(), "rounds")
+        jobs = job_states.fold(started, "rounds", StepStarted(Step(kind, 1)))
+        if ready:
+            jobs = replace(jobs, training=TrainingRun(ready=object()))
+        words = " ".join(job_states.quitting_words(jobs, ["rounds"]))
+        assert ("The training so far is lost; it starts again." in words) is lost
+        assert ("goes on from there" in words) is not lost
+
+
+def test_similarities_that_are_not_known_are_no_numbers():
+    shown = (SimilarItem(1, "far", "card", 0.4), SimilarItem(2, "near", "card", 0.81))
+    detail = SimpleNamespace(messages=None, demonstrations=shown)
+    ((_, text),) = demonstration_parts(detail)
+    assert text.index(".81  card") < text.index(".40  card")
+    detail.demonstrations = (SimilarItem(1, "text", "card", None),)
+    ((_, text),) = demonstration_parts(detail)
+    assert "." not in text
