@@ -96,12 +96,17 @@ class Batch:
         return True
 
     def recall(self, item_id: int) -> bool:
-        """Bring an item whose answer was undone back to the front; False when it is not known."""
+        """Bring an item whose answer was undone back to the front; False when it is not known.
+
+        Where it was answered twice, the answer before counts again.
+        """
         self._labelled.pop(item_id, None)
-        for index in range(len(self.answers) - 1, -1, -1):
-            if self.answers[index].item.item.item_id == item_id:
-                del self.answers[index]
-                break
+        own = [n for n, answer in enumerate(self.answers) if answer.item.item.item_id == item_id]
+        if own:
+            before = self.answers[own[-2]].label if len(own) > 1 else None
+            del self.answers[own[-1]]
+            if before is not None:
+                self._labelled[item_id] = before
         if self.current is not None and self.current.item.item_id == item_id:
             return True
         for index in range(len(self._seen) - 1, -1, -1):

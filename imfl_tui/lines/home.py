@@ -29,11 +29,8 @@ def place_words(status: Status) -> str:
     }[step.kind]
     if step.kind is StepKind.FINISHED:
         done = sum(cell.state == "done" for cell in rounds)
-        return (
-            f"all {plural(total, 'round')} done"
-            if done == total
-            else f"ended after {plural(done, 'round')}"
-        )
+        every = f"all {plural(total, 'round')}" if total > 1 else "the only round is"
+        return f"{every} done" if done == total else f"ended after {plural(done, 'round')}"
     return f"round {max(step.round, 1)} of {max(total, step.round)} · {what}"
 
 

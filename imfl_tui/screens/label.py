@@ -203,7 +203,7 @@ class LabelScreen(BatchScreen):
             return
         given = self._batch.given(event.item_id) is not None
         if self._batch.recall(event.item_id):
-            self._done -= 1 if given else 0
+            self._done -= 1 if given and self._batch.given(event.item_id) is None else 0
         else:
             items = await self.attempt(lambda: self.project.queue(limit=1000))
             self._batch.replace(items or [], first=event.item_id)

@@ -481,6 +481,10 @@ class FakeProject:
         else:
             self.answers.pop(number, None)
             self.reviewed.pop(number, None)
+            for earlier in self.events:
+                answers = earlier.action in (Action.LABEL, Action.SKIP)
+                if answers and earlier.item_id == number and earlier.event_id not in self.undone:
+                    self.answers[number] = earlier.label
 
     async def configure(self, path: str, value: Any) -> None:
         self.calls.append(("configure", (path, value)))

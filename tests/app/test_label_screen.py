@@ -125,6 +125,22 @@ async def test_undo_of_a_flag_on_an_item_out_of_view_says_so_and_stays_where_it_
         assert "12 of 40" in shown(app)
 
 
+async def test_undo_of_a_second_answer_leaves_the_first_one_counted(make_app):
+    project = FakeProject()
+    app = make_app(project)
+    async with app.run_test(size=(100, 30)) as pilot:
+        screen = await label_screen(app, pilot)
+        item_id = screen._batch.current.item.item_id
+        await pilot.press("1", "left", "2", "u")
+        assert project.answers[item_id] == "positive"
+        assert screen._batch.current.item.item_id == item_id
+        assert "13 of 40" in shown(app)
+        assert "1 positive ✓" in shown(app)
+        await pilot.press("u")
+        assert item_id not in project.answers
+        assert "12 of 40" in shown(app)
+
+
 async def test_opinions_stay_hidden_until_asked_for_and_hide_again_for_the_next_item(make_app):
     app = make_app()
     async with app.run_test(size=(120, 30)) as pilot:

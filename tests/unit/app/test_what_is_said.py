@@ -41,6 +41,9 @@ def test_the_word_round_counts_from_one_also_where_the_first_batch_is_the_whole_
     assert plain(rounds_lines(only, 80)[0]).startswith("1 ▸")
     status = SimpleNamespace(rounds=only, step=Step(StepKind.LABEL, 0, 20, 57))
     assert place_words(status) == "round 1 of 1 · your turn: 37 items"
+    over = [replace(only[0], human_done=57, state="done")]
+    status = SimpleNamespace(rounds=over, step=Step(StepKind.FINISHED, 0))
+    assert place_words(status) == "the only round is done"
 
 
 @pytest.mark.parametrize(("rounds", "words"), [("1", "in 1 round"), ("5", "in 5 rounds")])
