@@ -45,9 +45,7 @@ async def start(
     context: LoopContext, round: int, sizes: RoundSizes, limits: dict[str, float | None]
 ) -> None:
     """Open the round, draw its sub-sample of the pool and note the limits it began under."""
-    size = sub_sample_size(context, round, sizes)
-    salt = f"{context.settings.seed}:{round}"
-    drawn = await context.database.read(lambda con: items.draw_sub_sample(con, size, salt=salt))
+    drawn = await upcoming_sample(context, round, sizes)
     stop_set: list[int] = []
     if not await context.database.read(lambda con: rounds.sub_sample(con, STOP_SET_ROUND)):
         pool = await context.database.read(lambda con: items.count(con, "pool"))
@@ -67,10 +65,19 @@ async def start(
 
 
 async def upcoming_sample(context: LoopContext, round: int, sizes: RoundSizes) -> list[int]:
-    """Return the sub-sample that `start` would draw now, for embedding it early."""
+    """Return the sub-sample that `start` would draw now, for embedding it early.
+
+    What the LLM's batch will ask about again belongs to it.
+    """
     size = sub_sample_size(context, round, sizes)
     salt = f"{context.settings.seed}:{round}"
-    return await context.database.read(lambda con: items.draw_sub_sample(con, size, salt=salt))
+
+    def draw(con: Connection) -> list[int]:
+        again = selections.unanswered(con, sizes.llm)
+        drawn = items.draw_sub_sample(con, size, salt=salt)
+        return list(dict.fromkeys([*again, *drawn]))[: max(size, len(again))]
+
+    return await context.database.read(draw)
 
 
 async def score(context: LoopContext, round: int) -> AsyncGenerator[Event, None]:
@@ -149,7 +156,13 @@ async def _query(
 ) -> list[selections.Selected]:
     settings = context.settings
     taken = await context.database.read(selections.taken)
-    sample = [item_id for item_id in sample if item_id not in taken]
+    drawn = set(sample)
+    again = [
+        item_id
+        for item_id in await context.database.read(selections.unanswered)
+        if item_id in drawn
+    ][: opened.llm_planned]
+    sample = [item_id for item_id in sample if item_id not in taken.union(again)]
     unanswerable = await context.database.read(
         lambda con: selections.unanswerable(con, int(opened.human_planned * UNANSWERABLE_SHARE))
     )
@@ -175,7 +188,7 @@ async def _query(
         pick,
         settings.query.strategy,
         human=max(0, opened.human_planned - len(unanswerable)),
-        llm=opened.llm_planned,
+        llm=opened.llm_planned - len(again),
         seed=settings.seed * 1000 + round,
         uncertainty=settings.query.uncertainty,
         candidate_factor=settings.query.candidate_factor,
@@ -183,7 +196,7 @@ async def _query(
     control: set[int] = set()
     if await _wants_control(context, with_model=probabilities is not None):
         control = _draw_control(context, selection.human.tolist())
-    return _ranked(round, unanswerable, selection, control)
+    return _ranked(round, unanswerable, again, selection, control)
 
 
 async def _wants_control(context: LoopContext, *, with_model: bool) -> bool:
@@ -200,19 +213,22 @@ async def _wants_control(context: LoopContext, *, with_model: bool) -> bool:
 
 
 def _ranked(
-    round: int, unanswerable: list[int], selection: query.Selection, control: set[int]
+    round: int,
+    unanswerable: list[int],
+    again: list[int],
+    selection: query.Selection,
+    control: set[int],
 ) -> list[selections.Selected]:
-    """Return both batches in the order of the queue: first what the LLM could not label."""
-    chosen = [
-        selections.Selected(
-            round, item_id, "human", rank, False, None, "the LLM could not label it"
-        )
-        for rank, item_id in enumerate(unanswerable)
-    ]
-    for role, ids in (("human", selection.human), ("llm", selection.llm)):
-        first = len(unanswerable) if role == "human" else 0
-        for rank, item_id in enumerate(ids.tolist(), start=first):
-            score, reason = selection.scores.get(item_id), selection.reasons.get(item_id, "")
+    """Return both batches in order: first what the LLM could not label, or gave no answer about."""
+    batches = (
+        ("human", unanswerable, "the LLM could not label it", selection.human),
+        ("llm", again, "the LLM gave no answer before", selection.llm),
+    )
+    chosen = []
+    for role, first, why, rest in batches:
+        for rank, item_id in enumerate([*first, *rest.tolist()]):
+            reason = why if rank < len(first) else selection.reasons.get(item_id, "")
+            score = selection.scores.get(item_id)
             chosen.append(
                 selections.Selected(round, item_id, role, rank, item_id in control, score, reason)
             )

@@ -8,6 +8,7 @@ from hashlib import blake2b
 from typing import Any
 
 from imfl_engine.store.database import Connection
+from imfl_engine.store.selections import TAKEN
 from imfl_engine.types import Item, option_letter
 
 _COLUMNS = "item_id, key, text, context, options, gold, split, meta"
@@ -119,11 +120,9 @@ def draw_sub_sample(con: Connection, size: int, *, salt: str) -> list[int]:
     """
     mask, modulus = _draw_numbers(salt)
     rows = con.execute(
-        """
+        f"""
         SELECT item_id FROM items
-        WHERE split = 'pool'
-          AND item_id NOT IN (SELECT item_id FROM decisions)
-          AND item_id NOT IN (SELECT item_id FROM selections)
+        WHERE split = 'pool' AND item_id NOT IN ({TAKEN})
         ORDER BY xor(draw, ?::UBIGINT) % ?::UBIGINT, item_id
         LIMIT ?
         """,

@@ -7,6 +7,28 @@ from dataclasses import dataclass
 
 from imfl_engine.store.database import Connection
 
+_ANSWERED = "('ok', 'repaired', 'invalid', 'refused')"
+"""The statuses of a reply after which an item is not asked about again."""
+
+# What only the LLM was chosen for, whose turn is over without an answer: the request failed, or the
+# money ended before it. While the batch's turn lasts its items are open, not unanswered.
+_UNANSWERED = f"""
+    SELECT item_id, min(round) AS first_round, arg_min(rank, round) AS first_rank
+    FROM selections
+    WHERE item_id NOT IN (SELECT item_id FROM decisions)
+        AND item_id NOT IN (SELECT item_id FROM latest_replies
+            WHERE purpose = 'annotate' AND status IN {_ANSWERED})
+    GROUP BY item_id
+    HAVING bool_and(role = 'llm') AND (max(round) < (SELECT max(round) FROM rounds)
+        OR max(round) IN (SELECT round FROM steps WHERE kind = 'annotate'))
+"""
+
+TAKEN = f"""
+    SELECT item_id FROM decisions
+    UNION (SELECT item_id FROM selections EXCEPT SELECT item_id FROM ({_UNANSWERED}))
+"""
+"""The ids no later batch may choose: in a batch already, unless unanswered, or decided on."""
+
 
 @dataclass(frozen=True, slots=True)
 class Selected:
@@ -61,16 +83,31 @@ def of_item(con: Connection, item_id: int) -> Selected | None:
 
 
 def taken(con: Connection) -> set[int]:
-    """Return the ids that are in a batch already or that the person has decided on."""
+    """Return the ids that are in a batch already or that the person has decided on.
+
+    Items of the LLM's batch that got no answer when they were asked are not among them.
+    """
+    return {row[0] for row in con.execute(TAKEN).fetchall()}
+
+
+def unanswered(con: Connection, limit: int | None = None) -> list[int]:
+    """Return items that the LLM was asked about in a finished step without any answer, oldest first.
+
+    They may be in the batches of several rounds: each later one asks about them again.
+    """
     rows = con.execute(
-        "SELECT item_id FROM selections UNION SELECT item_id FROM decisions"
+        f"SELECT item_id FROM ({_UNANSWERED}) ORDER BY first_round, first_rank, item_id LIMIT ?",
+        [limit],
     ).fetchall()
-    return {row[0] for row in rows}
+    return [row[0] for row in rows]
 
 
 @dataclass(frozen=True, slots=True)
 class BatchCounts:
-    """How far a round's batches are. ``closed`` items are labelled, skipped or answered for good."""
+    """How far a round's batches are. ``closed`` items are labelled, skipped or answered for good.
+
+    An item that the LLM is asked about in several rounds is labelled in the last of them.
+    """
 
     human: int
     human_closed: int
@@ -83,16 +120,17 @@ class BatchCounts:
 def batch_counts(con: Connection) -> dict[int, BatchCounts]:
     """Return the counts of every round that has selections."""
     rows = con.execute(
-        """
+        f"""
         SELECT s.round,
             count(*) FILTER (s.role = 'human'),
             count(*) FILTER (s.role = 'human' AND d.item_id IS NOT NULL),
             count(*) FILTER (s.role = 'human' AND d.action = 'label'),
             count(*) FILTER (s.role = 'llm'),
-            count(*) FILTER (s.role = 'llm' AND (r.status IN ('ok', 'repaired', 'invalid', 'refused')
+            count(*) FILTER (s.role = 'llm' AND (r.status IN {_ANSWERED}
                 OR d.item_id IS NOT NULL)),
-            count(*) FILTER (s.role = 'llm' AND r.label IS NOT NULL)
-        FROM selections s
+            count(*) FILTER (s.role = 'llm' AND r.label IS NOT NULL AND s.is_last)
+        FROM (SELECT *, round = max(round) OVER (PARTITION BY item_id, role) AS is_last
+            FROM selections) s
         LEFT JOIN decisions d ON d.item_id = s.item_id
         LEFT JOIN latest_replies r ON r.item_id = s.item_id AND r.purpose = 'annotate'
         GROUP BY s.round ORDER BY s.round
@@ -102,10 +140,10 @@ def batch_counts(con: Connection) -> dict[int, BatchCounts]:
 
 
 def unlabelled_left(con: Connection) -> int:
-    """Return how many pool items have been neither selected nor decided."""
+    """Return how many pool items a later batch may choose: those that are not `taken`."""
     row = con.execute(
-        "SELECT (SELECT count(*) FROM items WHERE split = 'pool') - (SELECT count(*) FROM "
-        "(SELECT item_id FROM selections UNION SELECT item_id FROM decisions))"
+        "SELECT (SELECT count(*) FROM items WHERE split = 'pool') - "
+        f"(SELECT count(*) FROM ({TAKEN}))"
     ).fetchone()
     return int(row[0]) if row else 0
 
@@ -127,10 +165,10 @@ def labelled_in_all(con: Connection) -> int:
 def pending_llm(con: Connection, round: int) -> list[int]:
     """Return the LLM batch's items that have no final reply and no human decision, in order."""
     rows = con.execute(
-        """
+        f"""
         SELECT s.item_id FROM selections s
         LEFT JOIN latest_replies r ON r.item_id = s.item_id AND r.purpose = 'annotate'
-            AND r.status IN ('ok', 'repaired', 'invalid', 'refused')
+            AND r.status IN {_ANSWERED}
         WHERE s.round = ? AND s.role = 'llm' AND r.item_id IS NULL
             AND s.item_id NOT IN (SELECT item_id FROM decisions)
         ORDER BY s.rank, s.item_id
@@ -162,10 +200,10 @@ def pending_calibration(con: Connection, annotator: str) -> list[int]:
     An item it labelled before the human corrected it has been measured already.
     """
     rows = con.execute(
-        """
+        f"""
         SELECT h.item_id FROM human_labels h
         WHERE h.item_id NOT IN (SELECT item_id FROM latest_replies
-            WHERE annotator = ? AND status IN ('ok', 'repaired', 'invalid', 'refused'))
+            WHERE annotator = ? AND status IN {_ANSWERED})
         ORDER BY h.item_id
         """,
         [annotator],

@@ -8,7 +8,7 @@ import pytest
 
 from imfl_engine.loop.lookahead import rounds_to_come, under_way, will_annotate
 from imfl_engine.loop.steps import LoopState, RoundSizes
-from imfl_engine.planning import all_ahead, next_paid
+from imfl_engine.planning import Ahead, all_ahead, next_paid
 from imfl_engine.types import StepKind as K
 
 PLAN = (RoundSizes(10, 20), RoundSizes(6, 24), RoundSizes(4, 26))
@@ -54,6 +54,18 @@ def test_what_is_still_open_is_not_bought_twice() -> None:
         (2, RoundSizes(6, 24)),
         (3, RoundSizes(4, 26)),
     ]
+
+
+def test_a_finished_turn_of_the_llm_leaves_what_is_open_to_the_next_round() -> None:
+    asked = replace(
+        SECOND_ROUND,
+        completed=SECOND_ROUND.completed | {K.ANNOTATE},
+        llm_closed=6,
+        next_llm=38,
+    )
+    assert under_way(asked, PLAN) == RoundSizes(0, 0)
+    assert list(rounds_to_come(asked, PLAN)) == [(2, RoundSizes(6, 38)), (3, RoundSizes(4, 26))]
+    assert next_paid(asked, PLAN) == Ahead(6, 38, 2)
 
 
 def test_rounds_end_where_the_pool_does() -> None:
