@@ -9,6 +9,7 @@ import numpy as np
 
 from imfl_engine.errors import UsageError
 from imfl_engine.loop.context import LoopContext
+from imfl_engine.loop.standing import minutes_are_spent
 from imfl_engine.store import items, labels, predictions, replies, reports, rounds, selections
 from imfl_engine.store.database import Connection
 from imfl_engine.types import Interval, Item, Purpose, Reply, StepKind
@@ -26,15 +27,19 @@ from imfl_engine.views import (
 
 
 async def read_queue(context: LoopContext, limit: int) -> list[QueueItem]:
-    """Return the open items of the newest round's human batch; skipped ones come last."""
+    """Return the open items of the newest round's human batch; skipped ones come last.
+
+    There are none once the person's minutes are spent.
+    """
 
     def read(con: Connection) -> tuple[Any, ...]:
         opened = rounds.newest_round(con)
+        in_time = not minutes_are_spent(context.settings.budget, labels.minutes_spent(con))
         batch = [one for one in selections.selected(con, round=opened) if one.role == "human"]
         actions = labels.decided_actions(con)
         waiting = [one for one in batch if one.item_id not in actions]
         skipped = [one for one in batch if actions.get(one.item_id) == "skip"]
-        shown = [*waiting, *skipped][:limit]
+        shown = [*waiting, *skipped][: limit if in_time else 0]
         ids = [one.item_id for one in shown]
         found = {item.item_id: item for item in items.by_ids(con, ids)}
         return (

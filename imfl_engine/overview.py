@@ -57,6 +57,7 @@ async def read_status(loop: Loop) -> Status:
         imported=facts.imported,
         replies=facts.replies,
         money_spent_up=state.money_spent_up,
+        minutes_spent_up=state.minutes_spent_up,
     )
 
 

@@ -131,6 +131,8 @@ class Status:
     """What became of the items the LLM was asked about for training, by `ReplyStatus`."""
     money_spent_up: bool = False
     """Whether the money limit has stopped the LLM, and has not been raised since."""
+    minutes_spent_up: bool = False
+    """Whether the person's minutes are spent: the batch gives them no more items."""
 
 
 @dataclass(frozen=True, slots=True)

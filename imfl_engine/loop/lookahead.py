@@ -18,17 +18,20 @@ from imfl_engine.types import Step, StepKind
 def under_way(state: LoopState, plan: Sequence[RoundSizes]) -> RoundSizes:
     """Return what the round that has begun will still buy; before its batches, by the plan.
 
-    Once the LLM's turn is over it buys no more from it: what is left open is the next round's.
+    Once the LLM's turn is over it buys no more from it: what is left open is the next round's. Nor
+    is the person asked for more than the minutes there are.
     """
     if state.round is None:
         return RoundSizes(0, 0)
     if StepKind.SELECT in state.completed:
         asked = StepKind.ANNOTATE in state.completed
-        return RoundSizes(
+        open_ = RoundSizes(
             max(0, state.human - state.human_closed),
             0 if asked else max(0, state.llm - state.llm_closed),
         )
-    return fitting(_planned_under_way(state, state.round, plan), state.unlabelled)
+    else:
+        open_ = fitting(_planned_under_way(state, state.round, plan), state.unlabelled)
+    return replace(open_, human=0) if state.minutes_spent_up else open_
 
 
 def _planned_under_way(state: LoopState, round: int, plan: Sequence[RoundSizes]) -> RoundSizes:

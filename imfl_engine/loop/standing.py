@@ -91,9 +91,7 @@ async def state(context: LoopContext) -> LoopState:
     plan = planned(settings)
     first_round = 0 if plan[0].human > 0 and settings.query.first_human != 0 else 1
     money_spent_up = _money_is_spent(settings.budget, read)
-    minutes_spent_up = (
-        settings.budget.minutes is not None and read.minutes >= settings.budget.minutes
-    )
+    minutes_spent_up = minutes_are_spent(settings.budget, read.minutes)
     upcoming, sizes = _next_round(
         settings,
         plan,
@@ -126,6 +124,11 @@ async def state(context: LoopContext) -> LoopState:
         outdated=trained is not None
         and read.newest_decision > trained.details.get("newest_decision", read.newest_decision),
     )
+
+
+def minutes_are_spent(budget: Budget, minutes: float) -> bool:
+    """Whether the person has worked for as many minutes as there were to spend."""
+    return budget.minutes is not None and minutes >= budget.minutes
 
 
 def _money_is_spent(budget: Budget, read: _Read) -> bool:

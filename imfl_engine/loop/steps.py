@@ -155,7 +155,7 @@ def sizes_of_round(
     """
     first = plan[0].human if first_human is None else min(first_human, plan[0].human)
     if round == 0:
-        return RoundSizes(max(0, first - human_done), 0)
+        return RoundSizes(0 if minutes_spent_up else max(0, first - human_done), 0)
     human = sum(sizes.human for sizes in plan[:round]) - human_done
     llm = sum(sizes.llm for sizes in plan[:round]) - llm_done
     return RoundSizes(

@@ -39,7 +39,12 @@ async def next_(
         )
         return
     if not waiting:
-        say(f"Nothing waits for a label; next is {step_words(status.step)}.")
+        why = "Nothing waits for a label"
+        if status.minutes_spent_up:
+            why = f"Your time budget of {status.budget.minutes_limit:g} min is reached"
+        say(f"{why}; next is {step_words(status.step)}.")
+        if status.minutes_spent_up:
+            say(f"To label more, raise it: `imfl-tui config {project} budget.minutes N`.")
         if _can_run(status.step.kind):
             say(f"Run `imfl-tui run {project}` to go on.")
     for item in waiting:

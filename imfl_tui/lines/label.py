@@ -129,6 +129,19 @@ def _review_words() -> list[Span]:
     ]
 
 
+def _time_lines(status: Status) -> list[Line]:
+    """That the person's minutes are spent, and how to get more."""
+    limit = status.budget.minutes_limit
+    if not status.minutes_spent_up or limit is None:
+        return []
+    command = f"imfl-tui config {one_line(status.path.name, 40)} budget.minutes N"
+    return [
+        line("  ", (f"Your time budget of {limit:g} min is reached.", "strong")),
+        line(("  To label more, raise it: ", "dim"), command),
+        line(""),
+    ]
+
+
 def end_lines(status: Status, jobs: Jobs, price: str, answers: Sequence[Answer]) -> list[Line]:
     """What stands in the item's place when nothing waits for the person."""
     step = status.step
@@ -138,6 +151,7 @@ def end_lines(status: Status, jobs: Jobs, price: str, answers: Sequence[Answer])
         seconds = sum(answer.seconds for answer in labelled)
         words = f"{plural(len(labelled), 'item')} labelled in {duration(seconds)}. "
         lines.extend([line("  ", ("✓ ", "good"), (words, "strong")), line("")])
+    lines.extend(_time_lines(status))
     if step.kind is StepKind.LABEL:
         left = plural(max(step.total - step.done, 0), "item")
         lines.append(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from imfl_engine.types import Action, LabelEvent, StepKind
 from imfl_engine.views import Status
 from imfl_tui.jobs import Jobs
@@ -28,6 +30,8 @@ class BatchScreen(LabellingScreen):
         self._fetch_again = False
         self._wrapping_up = False
         self._ended = False
+        self._may_be_over = False
+        """Whether an answer was given that may have been the last there are minutes for."""
         self._earlier: list[LabelEvent] = []
         """The newest answers the project holds; shown until one is given here."""
 
@@ -49,8 +53,11 @@ class BatchScreen(LabellingScreen):
 
     # ------------------------------------------------------------------ fetching
 
-    def _go_on(self) -> None:
-        if self._batch.is_low:
+    def _go_on(self, *, answered: bool = False) -> None:
+        """Go to the next item; an answer may have spent the last of the person's minutes."""
+        timed = answered and self.project.settings.budget.minutes is not None
+        self._may_be_over = self._may_be_over or timed
+        if self._batch.is_low or timed:
             self.beside("queue", self._fetch, exclusive=False)
         self.show_current()
 
@@ -79,8 +86,13 @@ class BatchScreen(LabellingScreen):
         empty = False
         while self._fetch_again:
             self._fetch_again = False
-            items = await self.attempt(lambda: self.project.queue(limit=FETCH * 2))
+            may_be_over, self._may_be_over = self._may_be_over, False
+            limit = FETCH * 2 if self._batch.is_low else 1
+            items = await self.attempt(partial(self.project.queue, limit=limit))
             empty = empty or self._batch.current is None
+            if items == [] and may_be_over:
+                self._batch.replace([])
+                empty = True
             self._batch.add(items or [])
         self._fetching = False
         if self._batch.current is None:

@@ -154,7 +154,7 @@ class LabelScreen(BatchScreen):
         self._batch.answer(label, seconds)
         if not again:
             self._done += 1
-        self._go_on()
+        self._go_on(answered=True)
 
     async def action_skip(self) -> None:
         """Put the item at the end of the batch."""
@@ -164,7 +164,7 @@ class LabelScreen(BatchScreen):
         seconds = self.stopwatch.seconds
         if await self.done(lambda: self.project.skip(item.item.item_id, seconds=seconds)):
             self._batch.answer(None, seconds)
-            self._go_on()
+            self._go_on(answered=True)
 
     async def action_reject(self) -> None:
         """No label fits: the item leaves the training set."""
@@ -178,7 +178,7 @@ class LabelScreen(BatchScreen):
         ):
             self._batch.answer("none fits", seconds)
             self._done += 1
-            self._go_on()
+            self._go_on(answered=True)
 
     async def action_suggested(self) -> None:
         """Accept what the LLM or the model says, once it can be seen; start what comes next."""

@@ -350,3 +350,29 @@ async def test_progress_of_a_job_repaints_its_words_and_not_the_whole_screen(mak
         app.jobs = job_states.start(app.jobs, "prefetch")
         await until(app, lambda: "embedding ahead" in shown(app))
         assert repainted == []
+
+
+async def test_the_answer_that_spends_the_last_minutes_ends_the_batch(make_app):
+    project = FakeProject(answered=10)
+    quick, state = project.queue, project.status
+
+    async def queue(limit: int = 20):
+        return await quick(limit) if len(project.answers) < 12 else []
+
+    async def status():
+        spent = len(project.answers) >= 12
+        found = replace(await state(), minutes_spent_up=spent)
+        return replace(found, step=Step(StepKind.ANNOTATE, 3, 0, 160)) if spent else found
+
+    project.queue, project.status = queue, status
+    app = make_app(project)
+    async with app.run_test(size=(100, 30)) as pilot:
+        await label_screen(app, pilot)
+        await pilot.press("1")
+        assert "budget" not in shown(app)
+        await pilot.press("1")
+        await until(app, "Your time budget of 120 min is reached.")
+        assert "imfl-tui config earnings-tone.db budget.minutes N" in shown(app)
+        await until(app, "enter annotate")
+        await pilot.press("u")
+        await until(app, lambda: app.screen.takes_label)

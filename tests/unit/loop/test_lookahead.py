@@ -68,6 +68,12 @@ def test_a_finished_turn_of_the_llm_leaves_what_is_open_to_the_next_round() -> N
     assert next_paid(asked, PLAN) == Ahead(6, 38, 2)
 
 
+@pytest.mark.parametrize("state", [NEW, FIRST_BATCH, replace(FIRST_BATCH, completed=frozenset())])
+def test_spent_minutes_ask_the_person_for_nothing_more(state: LoopState) -> None:
+    spent = replace(state, minutes_spent_up=True, next_human=0, next_round=1, next_llm=20)
+    assert all_ahead(spent, PLAN) == Ahead(0, 70, 1)
+
+
 def test_rounds_end_where_the_pool_does() -> None:
     small = replace(NEW, unlabelled=35)
     assert list(rounds_to_come(small, PLAN)) == [

@@ -171,6 +171,28 @@ async def test_a_skipped_first_batch_leaves_the_control_slice_to_the_next_random
     assert all(one.reason == "it was drawn at random" for one in queue)
 
 
+async def test_spent_minutes_end_the_batch_and_leave_everything_else_to_correct(make) -> None:
+    project = await make(**BY_HAND | {"budget": {"human": 9, "llm": 0, "minutes": 1, "rounds": 1}})
+    await drain(project.advance())
+    first, second, *_ = (one.item.item_id for one in await project.queue())
+    await project.label(first, "admin", seconds=30.0)
+    assert len(await project.queue()) == 8
+    assert (await project.estimate()).minutes_of_person > 0
+
+    await project.label(second, "admin", seconds=30.0)
+    assert await project.queue() == []
+    status = await project.status()
+    assert status.minutes_spent_up
+    assert status.step.kind is not StepKind.LABEL
+    assert (await project.estimate()).minutes_of_person == 0
+    assert (await project.estimate_rest()).minutes_of_person == 0
+
+    await project.label(first, "results", seconds=5.0, origin=Origin.EXPLORE)
+    assert (await project.detail(first)).label == "results"
+    await project.configure("budget.minutes", 2)
+    assert len(await project.queue()) == 7
+
+
 async def test_a_test_item_is_never_labelled(make, tmp_path: Path) -> None:
     project = await make()
     held_out = project._database.read_now(

@@ -89,6 +89,14 @@ def test_round_one_takes_what_the_first_batch_left_of_its_share() -> None:
     assert sizes_of_round(1, PLAN, first_human=4, human_done=4, llm_done=0) == RoundSizes(6, 20)
 
 
+def test_no_round_asks_the_person_for_more_minutes_than_there_are() -> None:
+    for round_ in range(4):
+        sizes = sizes_of_round(
+            round_, PLAN, first_human=None, human_done=0, llm_done=0, minutes_spent_up=True
+        )
+        assert sizes.human == 0
+
+
 def test_skipped_items_are_made_up_for_in_the_next_round() -> None:
     sizes = sizes_of_round(2, PLAN, first_human=None, human_done=7, llm_done=20)
     assert sizes == RoundSizes(9, 24)
