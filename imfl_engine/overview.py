@@ -9,7 +9,7 @@ from typing import Any
 from imfl_engine.label_model.control import ControlAnswer, accuracy_of_bought
 from imfl_engine.loop.lookahead import fitting, pool_left
 from imfl_engine.loop.runner import Loop
-from imfl_engine.loop.steps import LoopState, RoundSizes, next_step
+from imfl_engine.loop.steps import LoopState, RoundSizes, is_last, next_step
 from imfl_engine.query.stopping import StopEvidence, advise
 from imfl_engine.store import items, labels, replies, reports, rounds, selections
 from imfl_engine.store.database import Connection
@@ -26,6 +26,8 @@ async def read_status(loop: Loop) -> Status:
     step = next_step(state)
     money = facts.balance
     curve = _curve(facts)
+    over = is_last(state)
+    follows = RoundSizes(0, 0) if over else RoundSizes(state.next_human, state.next_llm)
     budget = BudgetUse(
         human_done=sum(count.human_labelled for count in facts.counts.values()),
         human_limit=settings.budget.human,
@@ -56,6 +58,9 @@ async def read_status(loop: Loop) -> Status:
         gold_available=facts.gold_available,
         imported=facts.imported,
         replies=facts.replies,
+        unanswered=facts.unanswered,
+        next_human=follows.human,
+        next_llm=follows.llm,
         money_spent_up=state.money_spent_up,
         minutes_spent_up=state.minutes_spent_up,
     )
@@ -79,6 +84,7 @@ class _Facts:
     minutes_of: dict[int, float]
     imported: int
     replies: dict[str, int]
+    unanswered: int
 
 
 def _facts(con: Connection) -> _Facts:
@@ -99,6 +105,7 @@ def _facts(con: Connection) -> _Facts:
         minutes_of=reports.minutes_by_round(con),
         imported=reports.imported_labels(con),
         replies=reports.reply_statuses(con),
+        unanswered=len(selections.unanswered(con)),
     )
 
 

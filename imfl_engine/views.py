@@ -128,7 +128,13 @@ class Status:
     imported: int = 0
     """Human labels that were made elsewhere; only those of a batch count against the budget."""
     replies: dict[str, int] = field(default_factory=dict)
-    """What became of the items the LLM was asked about for training, by `ReplyStatus`."""
+    """What became of the items the LLM was asked about for training, by `ReplyStatus`; without those
+    that the person had to label in its place."""
+    unanswered: int = 0
+    """Items that the LLM was asked about, or should have been, and that got no answer at all."""
+    next_human: int = 0
+    next_llm: int = 0
+    """What the round after the one under way will ask for; both 0 where none follows."""
     money_spent_up: bool = False
     """Whether the money limit has stopped the LLM, and has not been raised since."""
     minutes_spent_up: bool = False

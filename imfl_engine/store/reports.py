@@ -163,10 +163,17 @@ def imported_labels(con: Connection) -> int:
 
 
 def reply_statuses(con: Connection) -> dict[str, int]:
-    """Return how many items of the LLM's share ended in each status (a `ReplyStatus` value)."""
+    """Return how many items of the LLM's share ended in each status (a `ReplyStatus` value).
+
+    Where the LLM gave no label, items are left out that the person has labelled or rejected since.
+    """
     rows = con.execute(
-        "SELECT status, count(*) FROM latest_replies WHERE purpose = 'annotate' "
-        "GROUP BY status ORDER BY status"
+        """
+        SELECT status, count(*) FROM latest_replies
+        WHERE purpose = 'annotate' AND (label IS NOT NULL OR item_id NOT IN
+            (SELECT item_id FROM decisions WHERE action IN ('label', 'reject')))
+        GROUP BY status ORDER BY status
+        """
     ).fetchall()
     return {row[0]: int(row[1]) for row in rows}
 

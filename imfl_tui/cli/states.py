@@ -14,7 +14,7 @@ from imfl_tui.cli import options as opt
 from imfl_tui.cli.opened import opened
 from imfl_tui.cli.settings_given import parse_value
 from imfl_tui.cli.shell import jsonable, show, show_json
-from imfl_tui.text import duration, money, money_range, thousands
+from imfl_tui.text import duration, money, money_range, plural, thousands
 
 
 async def status(project: opt.ProjectPath, json: opt.AsJson = False) -> None:
@@ -69,12 +69,21 @@ def status_lines(status: Status) -> list[str]:
 
 
 def _reply_lines(status: Status) -> list[str]:
-    """What became of the LLM's share, where some of it has no label."""
-    without = {kind: n for kind, n in status.replies.items() if not ReplyStatus(kind).has_label}
-    if not without:
-        return []
-    words = ", ".join(f"{n} {kind.replace('_', ' ')}" for kind, n in without.items())
-    return [f"no label   {words}: the LLM gave none; they can be yours in a later round"]
+    """What became of the LLM's share, where some of it has no label, and who may give one."""
+    lines = []
+    refused = (ReplyStatus.INVALID, ReplyStatus.REFUSED)
+    without = [f"{status.replies[kind]} {kind.value}" for kind in refused if kind in status.replies]
+    by_hand = "no round follows, so label them in Explore"
+    if without:
+        then = "they can be yours in a later round" if status.next_human else by_hand
+        lines.append(f"no label   {', '.join(without)}: the LLM gave none; {then}")
+    if status.unanswered:
+        limit = "budget.money_usd" if status.money_spent_up else "budget.llm"
+        then = f"{by_hand} or raise {limit} to have the LLM asked again"
+        if status.next_llm:
+            then = "the next round asks the LLM again"
+        lines.append(f"no answer  {plural(status.unanswered, 'item')}: {then}")
+    return lines
 
 
 def step_words(step: Step) -> str:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 Cli = Callable[..., Any]
@@ -112,3 +113,39 @@ def test_what_the_llm_gave_no_label_for_is_counted(
     assert found["refused"] > 0
     assert sum(found.values()) == 20
     assert f"{found['refused']} refused" in ran.out
+    assert "no round follows, so label them in Explore" in ran.out
+    assert "later round" not in ran.out
+
+
+def test_what_the_person_labelled_in_its_place_is_not_counted_any_more(
+    cli: Cli, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    with serving(faults=["refusal"], fault_share=0.5) as other:
+        assert cli("config", project, "annotator.base_url", f"{other}/v1").code == 0
+        assert cli("run", project, "--human", "gold").code == 0
+    refused = cli("status", project, "--json").json["replies"]["refused"]
+    with duckdb.connect(str(project), read_only=True) as store:
+        ids = store.execute(
+            "SELECT item_id FROM replies WHERE status = 'refused' AND purpose = 'annotate'"
+        ).fetchall()
+    assert cli("label", project, f"#{ids[0][0]}", "admin").code == 0
+    assert cli("status", project, "--json").json["replies"]["refused"] == refused - 1
+
+
+def test_what_money_ended_before_is_told_as_unanswered_with_what_to_do(
+    cli: Cli, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    assert cli("config", project, "budget.money_usd", 0.3).code == 0
+    ran = cli("run", project, "--human", "gold", "--json")
+    lost = 20 - ran.json["budget"]["llm_done"]
+    said = cli("status", project).out
+    assert f"no answer  {lost} items: no round follows" in said
+    assert "raise budget.money_usd" in said
+    assert cli("config", project, "budget.money_usd", 30).code == 0
+    assert (
+        f"no answer  {lost} items: the next round asks the LLM again" in cli("status", project).out
+    )
+    assert cli("run", project, "--human", "gold", "--json").json["budget"]["llm_done"] == 20
+    assert "no answer" not in cli("status", project).out
