@@ -38,6 +38,7 @@ async def read_status(loop: Loop) -> Status:
         money_limit=settings.budget.money_usd,
         minutes_spent=facts.minutes,
         minutes_limit=settings.budget.minutes,
+        money_lost=money.lost,
     )
     return Status(
         path=context.database.path,

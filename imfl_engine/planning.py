@@ -17,7 +17,7 @@ from imfl_engine.loop.lookahead import fitting, rounds_to_come, under_way
 from imfl_engine.loop.runner import Loop
 from imfl_engine.loop.steps import LoopState, RoundSizes
 from imfl_engine.settings import Settings
-from imfl_engine.store import items, labels, selections
+from imfl_engine.store import items, labels, replies, selections
 from imfl_engine.store.items import labels_of
 from imfl_engine.types import AnnotationRequest, Demonstration, Item, Purpose
 from imfl_engine.views import CostEstimate
@@ -88,7 +88,47 @@ async def _estimate(
 ) -> CostEstimate:
     seconds = await context.database.read(labels.median_seconds)
     minutes = human * (seconds or SECONDS_PER_LABEL) / 60
+    estimate = await _estimate_llm(context, state, ahead, minutes)
+    budget = context.settings.budget
+    spent = await context.database.read(lambda con: replies.balance(con).committed)
+    taken = await context.database.read(labels.minutes_spent)
+    return within_limits(
+        estimate,
+        money_left=None if budget.money_usd is None else budget.money_usd - spent,
+        minutes_left=None if budget.minutes is None else budget.minutes - taken,
+    )
+
+
+def within_limits(
+    estimate: CostEstimate, *, money_left: float | None, minutes_left: float | None
+) -> CostEstimate:
+    """Return the estimate with no more US dollars and minutes than are left; None is no limit."""
+    low, high = estimate.money_low, estimate.money_high
+    if money_left is not None and low is not None and high is not None:
+        left = max(0.0, money_left)
+        estimate = replace(
+            estimate,
+            money_low=min(low, left),
+            money_high=min(high, left),
+            stops_at_money_limit=high > left,
+        )
+    if minutes_left is not None:
+        minutes = min(estimate.minutes_of_person, max(0.0, minutes_left))
+        estimate = replace(
+            estimate,
+            minutes_of_person=minutes,
+            stops_at_time_limit=estimate.minutes_of_person > minutes,
+        )
+    return estimate
+
+
+async def _estimate_llm(
+    context: LoopContext, state: LoopState, ahead: Ahead, minutes: float
+) -> CostEstimate:
     settings = context.settings
+    if settings.annotator.kind != "none" and state.money_spent_up:
+        nothing = CostEstimate(0, 0, 0, 0, 0, 0.0, 0.0, minutes, True, "the money limit is reached")
+        return replace(nothing, money_limit_reached=True)
     if settings.annotator.kind == "none" or ahead.llm == 0:
         return CostEstimate(0, 0, 0, 0, 0, 0.0, 0.0, minutes, True, "no LLM labels are asked for")
     context = countable(context)

@@ -26,7 +26,10 @@ class RoundProgress:
 
 @dataclass(frozen=True, slots=True)
 class BudgetUse:
-    """Spent against the limits; money in US dollars, time in minutes of the person."""
+    """Spent against the limits; money in US dollars, time in minutes of the person.
+
+    ``money_lost`` is the part of ``money_reserved`` that may have been billed without an answer.
+    """
 
     human_done: int
     human_limit: int
@@ -37,6 +40,21 @@ class BudgetUse:
     money_limit: float | None
     minutes_spent: float
     minutes_limit: float | None
+    money_lost: float = 0.0
+
+    @property
+    def money_left(self) -> float | None:
+        """What may still be spent; None without a limit."""
+        if self.money_limit is None:
+            return None
+        return max(0.0, self.money_limit - self.money_spent - self.money_reserved)
+
+    @property
+    def minutes_left(self) -> float | None:
+        """What the person may still take; None without a limit."""
+        if self.minutes_limit is None:
+            return None
+        return max(0.0, self.minutes_limit - self.minutes_spent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +107,10 @@ class LlmTrust:
 
 @dataclass(frozen=True, slots=True)
 class CostEstimate:
-    """The price of a coming run; the interval is low to high, never a single false number."""
+    """The price of a coming run; the interval is low to high, never a single false number.
+
+    Money and minutes are no more than the limits leave.
+    """
 
     calls: int
     input_tokens_low: int
@@ -103,6 +124,12 @@ class CostEstimate:
     price_source: str
     round: int | None = None
     """The round whose labels the LLM is asked for; None where it is asked for none."""
+    stops_at_money_limit: bool = False
+    """Whether the calls may cost more than the limit leaves: they end there."""
+    stops_at_time_limit: bool = False
+    """Whether the labels would take the person longer than the limit leaves."""
+    money_limit_reached: bool = False
+    """Whether the LLM is asked for nothing because the money is spent."""
 
 
 @dataclass(frozen=True, slots=True)

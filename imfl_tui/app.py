@@ -223,7 +223,7 @@ class ImflApp(JobRunner):
         estimate = self.estimate
         if estimate is None or not estimate.price_known or not estimate.calls:
             return True  # not known to be free
-        return bool(estimate.money_high)
+        return bool(estimate.money_high) or estimate.stops_at_money_limit
 
     def start_rounds(self) -> bool:
         """Do every step that needs no person; False when that is going on already.

@@ -14,7 +14,8 @@ from imfl_tui.cli import options as opt
 from imfl_tui.cli.opened import opened
 from imfl_tui.cli.settings_given import parse_value
 from imfl_tui.cli.shell import jsonable, show, show_json
-from imfl_tui.text import duration, money, money_range, plural, thousands
+from imfl_tui.lines.price import price_words
+from imfl_tui.text import duration, money, plural, thousands
 
 
 async def status(project: opt.ProjectPath, json: opt.AsJson = False) -> None:
@@ -104,38 +105,79 @@ async def plan(project: opt.ProjectPath, json: opt.AsJson = False) -> None:
     async with opened(project) as opened_project:
         estimate = await opened_project.estimate()
         rest = await opened_project.estimate_rest()
+        found = await opened_project.status()
     if json:
-        show_json({**jsonable(estimate), "rest": rest})
+        show_json({**jsonable(estimate), "rest": rest, "budget": found.budget})
         return
-    for line in plan_lines(estimate, rest):
+    for line in plan_lines(estimate, rest, found):
         show(line)
 
 
-def plan_lines(estimate: CostEstimate, rest: CostEstimate) -> list[str]:
-    """What ``plan`` prints, line by line: the next round that asks the LLM, then all that is left."""
-    price = (
-        f"{money_range(estimate.money_low, estimate.money_high)} ({estimate.price_source})"
-        if estimate.price_known
-        else estimate.price_source
-    )
+def plan_lines(estimate: CostEstimate, rest: CostEstimate, status: Status) -> list[str]:
+    """What ``plan`` prints, line by line: the next round that asks the LLM, then all that is left.
+
+    Last come the limits, what is spent of them, and how to raise one that is reached.
+    """
+    price = estimate.price_source
+    if estimate.price_known and not estimate.money_limit_reached:
+        price = f"{price_words(estimate)} ({estimate.price_source})"
+    at_most = "at most " if estimate.stops_at_money_limit else ""
     tokens_in = (estimate.input_tokens_low, estimate.input_tokens_high)
     tokens_out = (estimate.output_tokens_low, estimate.output_tokens_high)
     return [
         *([f"round      {estimate.round}"] if estimate.round is not None else []),
-        f"calls      {thousands(estimate.calls)}",
+        f"calls      {at_most}{thousands(estimate.calls)}",
         f"tokens in  {' to '.join(map(thousands, tokens_in))}",
         f"tokens out {' to '.join(map(thousands, tokens_out))}",
         f"money      {price}",
-        f"your time  about {duration(estimate.minutes_of_person * 60)}",
+        f"your time  {time_words(estimate)}",
         f"in all     {rest_words(rest)}",
+        *_limit_lines(status, priced=bool(rest.money_high) or not rest.price_known),
     ]
 
 
 def rest_words(rest: CostEstimate) -> str:
     """What is left of the plan, in one line."""
-    price = money_range(rest.money_low, rest.money_high) if rest.price_known else "price unknown"
-    about = duration(rest.minutes_of_person * 60)
-    return f"{thousands(rest.calls)} calls, {price}, about {about} of you"
+    price = price_words(rest) if rest.price_known else "price unknown"
+    at_most = "at most " if rest.stops_at_money_limit else ""
+    calls = plural(rest.calls, "call")
+    return f"{at_most}{calls}, {price}, {time_words(rest)} of you"
+
+
+def time_words(estimate: CostEstimate) -> str:
+    """The person's time, and whether the time budget ends before the labels."""
+    about = f"about {duration(estimate.minutes_of_person * 60)}"
+    return f"{about} (stops at the limit)" if estimate.stops_at_time_limit else about
+
+
+def _limit_lines(status: Status, *, priced: bool) -> list[str]:
+    """Limits of money and time with what is left of them; money only where some is asked for."""
+    budget = status.budget
+    lines = []
+    used = f"{money(budget.money_spent)} spent"
+    if budget.money_lost:
+        used += f", {money(budget.money_lost)} may have been billed without an answer"
+    under_way = budget.money_reserved - budget.money_lost
+    if under_way > 0:
+        used += f", {money(under_way)} reserved"
+    if budget.money_left is not None and budget.money_limit is not None:
+        left = _left(status, "money_usd", money(budget.money_left), over=status.money_spent_up)
+        lines.append(f"limit      {money(budget.money_limit)}: {used}, {left}")
+    elif priced or budget.money_spent or budget.money_reserved:
+        lines.append(f"limit      none for money: {used}")
+    if budget.minutes_left is not None and budget.minutes_limit is not None:
+        minutes = duration(budget.minutes_left * 60)
+        left = _left(status, "minutes", minutes, over=status.minutes_spent_up)
+        spent = f"{duration(budget.minutes_spent * 60)} spent"
+        lines.append(f"time limit {budget.minutes_limit:g} min: {spent}, {left}")
+    return lines
+
+
+def _left(status: Status, setting: str, amount: str, *, over: bool) -> str:
+    """How much of a limit is left or, where it is reached, the command that raises it."""
+    if not over:
+        return f"{amount} left"
+    return f"the limit is reached; raise it: imfl-tui config {status.path} budget.{setting} N"
 
 
 async def config(

@@ -6,8 +6,9 @@ from imfl_engine.events import Annotated
 from imfl_engine.types import Reply, ReplyStatus, StepKind
 from imfl_engine.views import BudgetUse, CostEstimate, Status
 from imfl_tui.jobs import Annotation
+from imfl_tui.lines.price import price_words
 from imfl_tui.spans import Line, Span, line
-from imfl_tui.text import duration, fraction, money, money_range, one_line, pad, plural, thousands
+from imfl_tui.text import duration, fraction, money, one_line, pad, plural, thousands
 from imfl_tui.widgets.bars import bar, mixed_bar
 
 STATUS_MARKS: dict[ReplyStatus, tuple[str, str, str]] = {
@@ -25,7 +26,7 @@ def waiting_lines(status: Status, price: CostEstimate | None, running: bool) -> 
     step = status.step
     if step.kind is StepKind.ANNOTATE and not running:
         left = plural(max(step.total - step.done, 0), "item")
-        cost = f" for about {money_range(price.money_low, price.money_high)}" if price else ""
+        cost = f" for about {price_words(price)}" if price else ""
         words = f"{left} by {one_line(status.annotator, 40)}{cost}"
         return [line(("enter", "key"), (" starts: ", "dim"), words)]
     if step.kind is StepKind.ANNOTATE:

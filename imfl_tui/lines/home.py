@@ -5,8 +5,9 @@ from __future__ import annotations
 from imfl_engine.types import StepKind
 from imfl_engine.views import CostEstimate, Status
 from imfl_tui.jobs import STEP_WORDS, Jobs, describe
+from imfl_tui.lines.price import price_words
 from imfl_tui.spans import Line, Span, line
-from imfl_tui.text import money_range, one_line, plural, roughly
+from imfl_tui.text import one_line, plural, roughly
 from imfl_tui.widgets.rounds import folded
 
 
@@ -69,7 +70,7 @@ def _what_enter_does(
     if step.kind is StepKind.ANNOTATE:
         price = ""
         if estimate and asks_money:
-            price = f" for about {money_range(estimate.money_low, estimate.money_high)}"
+            price = f" for about {price_words(estimate)}"
         words = f"{plural(left, 'item')} by {one_line(status.annotator, 40)}{price}"
         return line((" enter ", "key"), ("annotate ", "strong"), words)
     return line((" enter ", "key"), ("go on ", "strong"), (STEP_WORDS[step.kind], "dim"))

@@ -8,10 +8,10 @@ from imfl_engine.types import Action, LabelEvent, StepKind
 from imfl_engine.views import Status
 from imfl_tui.jobs import Jobs
 from imfl_tui.lines.label import LAST, end_lines, progress_line
+from imfl_tui.lines.price import price_words
 from imfl_tui.queue import Batch
 from imfl_tui.screens.labelling import LabellingScreen
 from imfl_tui.spans import Line, line
-from imfl_tui.text import money_range
 from imfl_tui.widgets.item import ItemPane
 from imfl_tui.widgets.labels import Labels
 
@@ -162,7 +162,7 @@ class BatchScreen(LabellingScreen):
         estimate = self.imfl.estimate
         if estimate is None or not self.imfl.costs_money():
             return ""
-        return money_range(estimate.money_low, estimate.money_high)
+        return price_words(estimate)
 
     async def _start_next(self) -> None:
         status = self.imfl.status

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from imfl_engine.views import BudgetUse, CostEstimate
+from imfl_tui.lines.price import price_words
 from imfl_tui.spans import Line, line
-from imfl_tui.text import money, money_range, roughly, thousands
+from imfl_tui.text import money, roughly, thousands
 from imfl_tui.widgets.bars import gauge
 from imfl_tui.widgets.canvas import Canvas
 
@@ -45,13 +46,15 @@ def budget_lines(budget: BudgetUse, estimate: CostEstimate | None, width: int) -
         gauge(name, figures, share, width, style=style, columns=columns)
         for name, figures, share, style in rows
     ]
-    return [*lines, next_cost(estimate, budget)]
+    return [*lines, next_cost(estimate)]
 
 
-def next_cost(estimate: CostEstimate | None, budget: BudgetUse) -> Line:
-    """The price of the next round, as an interval."""
+def next_cost(estimate: CostEstimate | None) -> Line:
+    """The price of the next round, as an interval that ends at the limit."""
     if estimate is None:
         return line(("", "dim"))
+    if estimate.money_limit_reached:
+        return line(("! money limit reached", "warn"), (": raise budget.money_usd", "dim"))
     minutes = roughly(estimate.minutes_of_person * 60)
     if not estimate.calls and not estimate.minutes_of_person:
         return line(("nothing more is planned", "dim"))
@@ -61,14 +64,8 @@ def next_cost(estimate: CostEstimate | None, budget: BudgetUse) -> Line:
         return line(
             ("next round: ", "dim"), ("price unknown", "warn"), (f", {minutes} of you", "dim")
         )
-    price = money_range(estimate.money_low, estimate.money_high)
-    if not estimate.money_high:
-        price = "free"
-    over = (
-        budget.money_limit is not None
-        and estimate.money_high is not None
-        and budget.money_spent + estimate.money_high > budget.money_limit
-    )
+    over = estimate.stops_at_money_limit
+    price = price_words(estimate) if estimate.money_high or over else "free"
     return line(
         ("next round ", "dim"),
         (f"! {price}" if over else price, "warn" if over else ""),

@@ -121,7 +121,13 @@ def test_the_budget_warns_near_a_limit_without_relying_on_colour():
     assert "$4.62 / $5.00!" in money
     minutes = plain(budget_lines(BUDGET, ESTIMATE, 60)[1])
     assert "no limit" in minutes
-    assert "! $0.38–0.44" in plain(budget_lines(BUDGET, ESTIMATE, 60)[4])
+    capped = replace(ESTIMATE, money_high=0.38, stops_at_money_limit=True)
+    assert "! $0.38, stops at the limit" in plain(budget_lines(BUDGET, capped, 60)[4])
+    reached = replace(ESTIMATE, calls=0, money_limit_reached=True)
+    assert (
+        plain(budget_lines(BUDGET, reached, 60)[4])
+        == "! money limit reached: raise budget.money_usd"
+    )
 
 
 def test_the_curve_shows_the_last_value_with_its_interval_and_the_floor():

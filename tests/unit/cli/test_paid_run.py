@@ -85,6 +85,10 @@ def test_the_hard_stop_holds_and_the_run_ends_with_4(
     budget = ran.json["budget"]
     assert 0 < budget["money_spent"] + budget["money_reserved"] <= 0.3
     assert 0 < budget["llm_done"] < 20
+    told = cli("plan", project).out
+    assert "money      the money limit is reached\n" in told
+    assert "no LLM labels are asked for" not in told
+    assert f"raise it: imfl-tui config {project} budget.money_usd N" in told
 
 
 def test_a_run_stopped_by_money_ends_with_4_also_before_the_end(

@@ -8,8 +8,9 @@ import pytest
 
 from imfl_engine.loop.lookahead import rounds_to_come, under_way, will_annotate
 from imfl_engine.loop.steps import LoopState, RoundSizes
-from imfl_engine.planning import Ahead, all_ahead, next_paid
+from imfl_engine.planning import Ahead, all_ahead, next_paid, within_limits
 from imfl_engine.types import StepKind as K
+from imfl_engine.views import CostEstimate
 
 PLAN = (RoundSizes(10, 20), RoundSizes(6, 24), RoundSizes(4, 26))
 NEW = LoopState(
@@ -133,3 +134,23 @@ def test_the_first_price_is_that_of_the_first_round_with_the_llm() -> None:
 def test_all_that_is_ahead_is_the_plan(state: LoopState) -> None:
     ahead = all_ahead(state, PLAN)
     assert (ahead.human, ahead.llm) == (20, 70)
+
+
+PRICE = CostEstimate(70, 1, 2, 3, 4, 0.38, 0.44, 6.0, True, "table")
+
+
+def test_an_estimate_ends_at_what_the_limits_leave() -> None:
+    found = within_limits(PRICE, money_left=0.40, minutes_left=2.0)
+    assert (found.money_low, found.money_high) == (0.38, 0.40)
+    assert found.minutes_of_person == 2.0
+    assert found.stops_at_money_limit
+    assert found.stops_at_time_limit
+    nothing = within_limits(PRICE, money_left=-0.1, minutes_left=-1.0)
+    assert (nothing.money_low, nothing.money_high, nothing.minutes_of_person) == (0, 0, 0)
+
+
+def test_an_estimate_within_the_limits_stays_what_it_is() -> None:
+    assert within_limits(PRICE, money_left=None, minutes_left=None) == PRICE
+    assert within_limits(PRICE, money_left=0.44, minutes_left=6.0) == PRICE
+    unknown = replace(PRICE, money_low=None, money_high=None)
+    assert within_limits(unknown, money_left=0.1, minutes_left=None) == unknown
