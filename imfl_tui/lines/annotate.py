@@ -16,8 +16,8 @@ STATUS_MARKS: dict[ReplyStatus, tuple[str, str, str]] = {
     ReplyStatus.REPAIRED: ("✓", "warn", "second try"),
     ReplyStatus.INVALID: ("✗", "bad", "no label of yours: offered to you"),
     ReplyStatus.REFUSED: ("✗", "bad", "refused: offered to you"),
-    ReplyStatus.RATE_LIMITED: ("…", "warn", "rate limit, asked again"),
-    ReplyStatus.FAILED: ("…", "warn", "no answer, asked again"),
+    ReplyStatus.RATE_LIMITED: ("…", "warn", "rate limit: asked again if a round follows"),
+    ReplyStatus.FAILED: ("…", "warn", "no answer: asked again if a round follows"),
 }
 
 
@@ -36,7 +36,11 @@ def waiting_lines(status: Status, price: CostEstimate | None, running: bool) -> 
         words = "The LLM's turn comes when yours is done: it learns from your labels."
         return [line((words, "dim"))]
     if step.kind is StepKind.FINISHED:
-        return [line((finished_words(status.budget), "dim"))]
+        lines: list[Line] = [line((finished_words(status.budget), "dim"))]
+        if status.unanswered:
+            without = plural(status.unanswered, "item")
+            lines.append(line((f"{without} got no answer: label them in Explore.", "dim")))
+        return lines
     return [line(("The LLM's turn comes later in this round.", "dim"))]
 
 

@@ -15,8 +15,10 @@ from imfl_engine.errors import EndpointError
 from imfl_engine.settings import replace_setting
 from imfl_engine.views import ItemFilter
 from imfl_tui.app import ImflApp
+from imfl_tui.lines.annotate import waiting_lines
 from imfl_tui.screens.dialogs import Confirm, Reader
 from imfl_tui.screens.help import Help
+from imfl_tui.spans import plain
 from imfl_tui.widgets.field import Field
 from imfl_tui.widgets.rows import Rows
 
@@ -534,3 +536,10 @@ async def test_explore_shows_the_exact_prompt_the_reply_and_the_cost_of_a_label(
         assert "LLM · system" in seen
         assert '{"label": "neutral"}' in seen
         assert "tokens in" in seen
+
+
+async def test_what_got_no_answer_in_the_last_round_is_told_with_what_to_do():
+    status = await FakeProject("finished").status()
+    assert "no answer" not in "".join(map(plain, waiting_lines(status, None, False)))
+    told = [plain(spans) for spans in waiting_lines(replace(status, unanswered=3), None, False)]
+    assert told[1] == "3 items got no answer: label them in Explore."
