@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import math
 from collections import Counter
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -54,6 +55,8 @@ class Draft:
     rounds: str = "5"
     money: str = "5.00"
     minutes: str = ""
+    step: str = ""
+    """The title of the step that was being answered."""
 
 
 def draft_path(folder: Path, project: Path) -> Path:
@@ -98,9 +101,10 @@ def forget_draft(path: Path) -> None:
 def open_data(draft: Draft, *, guess: bool = False) -> list[Source]:
     """The pool and, where a test file is named, the test set. Reads a preview of each.
 
-    With ``guess`` the columns are found anew. Raises `UsageError` and `DataError`.
+    With ``guess`` the columns are found anew; where that of the text cannot be told, the first that
+    could be it is taken, for the person to see and change. Raises `UsageError` and `DataError`.
     """
-    from imfl_engine.data.guess import Columns
+    from imfl_engine.data.guess import Columns, UnclearText
     from imfl_engine.data.reading import open_source
 
     if not draft.data.strip():
@@ -109,7 +113,13 @@ def open_data(draft: Draft, *, guess: bool = False) -> list[Source]:
         )
     share, test_file = parse_test(draft.test)
     columns = Columns() if guess else columns_of(draft)
-    pool = open_source(expand(draft.data), columns, test_fraction=share)
+    name = expand(draft.data)
+    try:
+        pool = open_source(name, columns, test_fraction=share)
+    except UnclearText as unclear:
+        if not guess:
+            raise
+        pool = open_source(name, Columns(text=unclear.candidates[0]), test_fraction=share)
     if test_file is None:
         return [pool]
     found = replace(pool.columns, id=None, context=pool.columns.context or None)
@@ -281,14 +291,28 @@ def sample_items(source: Source) -> list[Item]:
     return found
 
 
-async def plan_price(settings: Settings, source: Source) -> CostEstimate:
-    """What the whole plan will cost: all LLM labels and the calibration, from low to high."""
+def pool_size(draft: Draft, source: Source, *, most: int) -> int:
+    """How many items there will be to label, counted no further than to ``most``."""
+    share, _ = parse_test(draft.test)
+    if draft.label == NONE:  # only items that have a label are held out
+        share = 0.0
+    return int(source.count(most=math.ceil(most / (1 - share))) * (1 - share))
+
+
+async def plan_price(
+    settings: Settings, source: Source, *, pool: int | None = None
+) -> CostEstimate:
+    """What the whole plan will cost: all LLM labels and the calibration, from low to high.
+
+    ``pool`` is the number of items to label, which is counted where it is not given.
+    """
 
     def measure() -> CostEstimate:
         from imfl_engine.planning import estimate_new
 
         most = settings.budget.human + settings.budget.llm
-        return estimate_new(settings, sample_items(source), pool=source.count(most=most))
+        size = source.count(most=most) if pool is None else pool
+        return estimate_new(settings, sample_items(source), pool=size)
 
     return await asyncio.to_thread(measure)
 

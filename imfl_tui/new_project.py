@@ -11,15 +11,32 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imfl_engine.errors import ImflError
+from imfl_engine.errors import ImflError, StorageError
 from imfl_engine.views import CostEstimate, ImportReport
 from imfl_tui import drafts
-from imfl_tui.drafts import Draft
-from imfl_tui.questions import without_later_answers
+from imfl_tui.drafts import NONE, Draft
+from imfl_tui.questions import STEPS, without_later_answers
 
 if TYPE_CHECKING:
     from imfl_engine.data.reading import Source
     from imfl_engine.project import Project
+
+
+def check_place(path: Path) -> None:
+    """Raise `StorageError` where a project file cannot be made because its folder is missing."""
+    if not path.parent.is_dir():
+        raise StorageError(
+            f"There is no folder {path.parent} for {path.name}.",
+            "Create it first, or correct the path.",
+        )
+
+
+def lost_labels(counts: Counter[str], draft: Draft) -> Counter[str]:
+    """The labels of the data that are not among the chosen ones, with the rows that have them."""
+    chosen = drafts.label_names(draft.labels)
+    if not chosen or draft.options not in (NONE, ""):  # options bring their own labels
+        return Counter()
+    return Counter({label: rows for label, rows in counts.items() if label not in chosen})
 
 
 class NewProject:
@@ -36,6 +53,8 @@ class NewProject:
         self.sources: list[Source] = []
         self.counts: Counter[str] = Counter()
         self.price: CostEstimate | None = None
+        self.pool: int | None = None
+        """How many items there are to label; counted no further than labels are asked for."""
         self.tested: tuple[str, str] | None = None
         """That the annotator answered, and what it said about itself."""
 
@@ -62,11 +81,35 @@ class NewProject:
         self.draft = replace(self.draft, **answers)
         drafts.save_draft(self._file, self.draft)
 
+    def stand_at(self, step: str) -> None:
+        """Remember which step is being answered, for the next start."""
+        if self.draft.step != step:
+            self._keep(step=step)
+
+    async def take_up(self) -> int:
+        """The number of the step to go on with: the kept one, or the first that does not fit any more.
+
+        What the steps before it had found out is found again. No annotator is asked: it answered
+        when its step was left.
+        """
+        titles = [step.title for step in STEPS]
+        kept = titles.index(self.draft.step) if self.draft.step in titles else 0
+        for number, title in enumerate(titles[:kept]):
+            try:
+                if title == "annotator":
+                    drafts.plan_settings(without_later_answers(self.draft, title))
+                else:
+                    await self.check(title)
+            except ImflError:
+                return number
+        return kept
+
     # ------------------------------------------------------------------ the end of each step
 
     async def check(self, step: str) -> None:
         """Check the answers of a step and find out what the next one shows."""
         if step == "data":
+            check_place(self.path)
             await self._find_columns()
         elif step == "columns":
             await self._find_labels()
@@ -113,7 +156,11 @@ class NewProject:
         """Find out what the plan will cost."""
         settings = drafts.plan_settings(self.draft)
         await self._open_sources()
-        self.price = await drafts.plan_price(settings, self.sources[0])
+        wanted = settings.budget.human + settings.budget.llm
+        self.pool = await asyncio.to_thread(
+            drafts.pool_size, self.draft, self.sources[0], most=wanted
+        )
+        self.price = await drafts.plan_price(settings, self.sources[0], pool=self.pool)
 
     async def create(self) -> tuple[Project, ImportReport]:
         """Make the project; its draft is not needed any more."""

@@ -91,6 +91,14 @@ def guess_columns(names: Sequence[str], rows: Sequence[Row], given: Columns) -> 
     return ColumnGuess(Columns(text, context, options, label, identity), ambiguous)
 
 
+class UnclearText(UsageError):
+    """Which column is the text cannot be told; ``candidates`` are those that could be."""
+
+    def __init__(self, message: str, hint: str, candidates: Sequence[str]) -> None:
+        super().__init__(message, hint)
+        self.candidates = tuple(candidates)
+
+
 def resolve_columns(
     source: str, names: Sequence[str], rows: Sequence[dict[str, Any]], given: Columns
 ) -> Columns:
@@ -101,15 +109,17 @@ def resolve_columns(
         raise DataError(f"'{source}' has {what}.", "Give a file that holds at least one item.")
     guess = guess_columns(names, rows, given)
     if guess.ambiguous:
-        raise UsageError(
+        raise UnclearText(
             f"'{source}' has more than one column that could be the text: "
             f"{', '.join(guess.ambiguous)}.",
             f"Name it with --text; the columns are {', '.join(names)}.",
+            guess.ambiguous,
         )
     if not guess.columns.text:
-        raise UsageError(
+        raise UnclearText(
             f"'{source}' has no column that looks like the text.",
             f"Name it with --text; the columns are {', '.join(names)}.",
+            names,
         )
     return guess.columns
 

@@ -26,6 +26,9 @@ async def open_(project: opt.ProjectPath) -> None:
     if project.is_dir():
         raise UsageError(f"'{project}' is a directory.", "Name a project file in it.")
     if not project.exists():
+        from imfl_tui.new_project import check_place
+
+        check_place(project)
         _leave(await show_app(project, None))
         return
     async with opened(project) as opened_project:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from imfl_engine.views import CostEstimate
 from imfl_tui.drafts import NONE, Draft
-from imfl_tui.new_project import NewProject
+from imfl_tui.new_project import NewProject, lost_labels
 from imfl_tui.questions import STEPS
 from imfl_tui.spans import Line, Span, line
 from imfl_tui.text import (
@@ -50,12 +50,18 @@ def fact_lines(step: str, new: NewProject, width: int) -> tuple[str, list[Line]]
             return "what happens", welcome_lines(new.path.name, width)
         return "the first rows", preview_lines(new.sources[0], new.draft, width)
     if step == "labels":
-        return "labels found in the data", label_lines(new.counts, width)
+        lost = lost_lines(lost_labels(new.counts, new.draft), width)
+        return "labels found in the data", [*lost, *label_lines(new.counts, width)]
     if step == "annotator":
         return "annotator", annotator_lines(new.draft, new.tested, width)
     if step == "budget":
-        return "what the plan costs", price_lines(new.draft, new.price, width)
-    return "the project", summary_lines(new.draft, new.price, new.path.name)
+        lines = price_lines(new.draft, new.price, width)
+        return "what the plan costs", [*lines, *scarce_lines(new.draft, new.pool, width)]
+    warnings = [
+        *lost_lines(lost_labels(new.counts, new.draft), width),
+        *scarce_lines(new.draft, new.pool, width),
+    ]
+    return "the project", [*summary_lines(new.draft, new.price, new.path.name), *warnings]
 
 
 def problem_lines(words: str, style: str, hint: str, width: int) -> list[Line]:
@@ -63,12 +69,43 @@ def problem_lines(words: str, style: str, hint: str, width: int) -> list[Line]:
     if not words:
         return []
     mark = "✗ " if style == "bad" else "▸ "
-    rows = wrap(safe_text(words, 600), width)
+    rows = wrap(safe_text(words, 600), max(width - 3, 1))
     lines: list[Line] = [
         line((" " + (mark if n == 0 else "  "), style), row) for n, row in enumerate(rows)
     ]
-    lines.extend(line(("   " + row, "dim")) for row in wrap(safe_text(hint, 400), width) if hint)
-    return lines
+    told = wrap(safe_text(hint, 400), max(width - 3, 1)) if hint else []
+    return [*lines, *(line(("   " + row, "dim")) for row in told)]
+
+
+def _warning(words: str, width: int) -> list[Line]:
+    rows = wrap(words, max(width - 2, 1))
+    return [line(("! " if n == 0 else "  ", "warn"), row) for n, row in enumerate(rows)]
+
+
+def lost_lines(lost: Counter[str], width: int) -> list[Line]:
+    """That rows of the data lose their label, because it is not among the chosen ones."""
+    if not lost:
+        return []
+    names = ", ".join(one_line(label, 30) for label, _ in lost.most_common(3))
+    more = f" and {len(lost) - 3} more" if len(lost) > 3 else ""
+    rows = lost.total()
+    verb = "loses its label" if rows == 1 else "lose their label"
+    return _warning(f"{plural(rows, 'row')} of the data {verb}: {names}{more}.", width)
+
+
+def scarce_lines(draft: Draft, pool: int | None, width: int) -> list[Line]:
+    """That more labels are asked for than there are items."""
+    try:
+        wanted = int(draft.human.replace(",", "")) + int(draft.llm.replace(",", ""))
+    except ValueError:
+        return []
+    if pool is None or pool >= wanted:
+        return []
+    words = (
+        f"{plural(wanted, 'label')} are asked for, but the data has about "
+        f"{plural(pool, 'item')} to label: no more than that will be bought."
+    )
+    return _warning(words, width)
 
 
 def welcome_lines(name: str, width: int) -> list[Line]:
@@ -163,9 +200,7 @@ def price_lines(draft: Draft, price: CostEstimate | None, width: int) -> list[Li
     if not price.calls:
         return [
             *lines,
-            line(
-                (pad("money", 14), "dim"), ("nothing", "strong"), (f"  {price.price_source}", "dim")
-            ),
+            line((pad("money", 14), "dim"), ("none", "strong"), (f"  {free_words(draft)}", "dim")),
         ]
     if not price.price_known:
         words = (
@@ -193,6 +228,13 @@ def price_lines(draft: Draft, price: CostEstimate | None, width: int) -> list[Li
     return lines
 
 
+def free_words(draft: Draft) -> str:
+    """Why a plan costs no money."""
+    if draft.annotator == "none" or not draft.llm.strip("0, "):
+        return "no labels of an LLM are asked for"
+    return f"labels by {draft.annotator} are free"
+
+
 def test_words(draft: Draft) -> str:
     """What the model will be measured on; a share is held out of items that have a label only."""
     is_share = draft.test.strip().replace(",", ".").replace(".", "", 1).isdigit()
@@ -201,8 +243,9 @@ def test_words(draft: Draft) -> str:
     return draft.test or "none: measured on the control slice"
 
 
-def _rounds(draft: Draft) -> str:
-    return "1 round" if draft.rounds.strip() == "1" else f"{draft.rounds} rounds"
+def rounds_words(draft: Draft) -> str:
+    """``1 round``, ``5 rounds``."""
+    return "1 round" if draft.rounds.strip() == "1" else f"{draft.rounds.strip()} rounds"
 
 
 def summary_lines(draft: Draft, price: CostEstimate | None, name: str) -> list[Line]:
@@ -215,7 +258,7 @@ def summary_lines(draft: Draft, price: CostEstimate | None, name: str) -> list[L
         ("labels", draft.labels if draft.options in (NONE, "") else f"options in {draft.options}"),
         ("annotator", annotator),
         ("target", draft.target),
-        ("budget", f"{draft.human} by you, {draft.llm} by the LLM, in {_rounds(draft)}"),
+        ("budget", f"{draft.human} by you, {draft.llm} by the LLM, in {rounds_words(draft)}"),
         ("hard stops", f"${draft.money or '—'} · {draft.minutes or '—'} min"),
     )
     lines: list[Line] = [line((pad(key, 12), "dim"), one_line(value, 200)) for key, value in rows]

@@ -18,6 +18,7 @@ from imfl_tui.lines.setup import fact_lines, problem_lines, step_lines
 from imfl_tui.new_project import NewProject
 from imfl_tui.questions import STEPS, Question
 from imfl_tui.screens.base import ImflScreen
+from imfl_tui.setup_words import in_fields
 from imfl_tui.spans import Line, line
 from imfl_tui.text import plural, thousands
 from imfl_tui.widgets.canvas import Text
@@ -53,6 +54,7 @@ class SetupScreen(ImflScreen):
         super().__init__()
         self._step = 0
         self._busy = False
+        self._told_error = False
 
     def body(self) -> ComposeResult:
         """Steps on top, fields, what is known below."""
@@ -65,9 +67,23 @@ class SetupScreen(ImflScreen):
     async def begin(self) -> None:
         """Take kept answers up again."""
         self._new = NewProject(self.imfl.path, self.imfl.preferences_folder)
-        if self._new.was_kept:
-            self.notify("Your earlier answers are here again.", timeout=4)
         await self._show_step()
+        if self._new.was_kept:
+            self.beside("leave", self._take_up)
+
+    async def _take_up(self) -> None:
+        """Go on at the step where the set-up was left."""
+        self._busy = True
+        self._say("taking up your earlier answers", "accent")
+        try:
+            step = await self._new.take_up()
+        finally:
+            self._busy = False
+        if step != self._step:
+            await self._go_to(step)
+        self._say("Your earlier answers are here again.", "accent")
+        if self._title in ("budget", "create"):
+            self._price_soon()
 
     def place(self) -> Line | str:
         """Which step."""
@@ -82,6 +98,11 @@ class SetupScreen(ImflScreen):
         return STEPS[self._step].title
 
     # ------------------------------------------------------------------ showing
+
+    async def _go_to(self, step: int) -> None:
+        self._step = step
+        self._new.stand_at(self._title)
+        await self._show_step()
 
     async def _show_step(self) -> None:
         step = STEPS[self._step]
@@ -128,8 +149,15 @@ class SetupScreen(ImflScreen):
         panel.show(lines)
 
     def _say(self, words: str, style: str = "warn", hint: str = "") -> None:
-        width = max(self.size.width - 4, 20)
-        self.query_one("#problem", Text).show(problem_lines(words, style, hint, width))
+        self._told_error = style == "bad" and bool(words)
+        width = max(self.size.width - 1, 20)
+        panel = self.query_one("#problem", Text)
+        panel.show(problem_lines(words, style, hint, width))
+        panel.refresh(layout=True)  # a long one takes lines from the panel above it
+
+    def _tell(self, error: ImflError) -> None:
+        message, hint = in_fields(error)
+        self._say(message, "bad", hint)
 
     def on_resize(self) -> None:
         """Wrap the panels anew."""
@@ -173,8 +201,7 @@ class SetupScreen(ImflScreen):
     async def action_back(self) -> None:
         """The step before; at the first one, leave. The answers are kept."""
         if self._step:
-            self._step -= 1
-            await self._show_step()
+            await self._go_to(self._step - 1)
         else:
             self.app.exit(0)
 
@@ -195,14 +222,13 @@ class SetupScreen(ImflScreen):
             await self._new.check(step)
         except ImflError as error:
             if self._title == step:
-                self._say(error.message, "bad", error.hint)
+                self._tell(error)
             return
         finally:
             self._busy = False
         if self._title != step:  # the person went back meanwhile
             return
-        self._step += 1
-        await self._show_step()
+        await self._go_to(self._step + 1)
         if self._title in ("budget", "create"):
             self._price_soon()
 
@@ -216,7 +242,7 @@ class SetupScreen(ImflScreen):
             await self._new.test_annotator()
         except ImflError as error:
             self._new.tested = None
-            self._say(error.message, "bad", error.hint)
+            self._tell(error)
         else:
             self._say("")
         self._show_facts()
@@ -230,9 +256,10 @@ class SetupScreen(ImflScreen):
             await self._new.find_price()
         except ImflError as error:
             self._new.price = None
-            self._say(error.message, "bad", error.hint)
+            self._tell(error)
         else:
-            self._say("")
+            if self._told_error:
+                self._say("")
         self._show_facts()
 
     # ------------------------------------------------------------------ creating
@@ -243,7 +270,7 @@ class SetupScreen(ImflScreen):
         try:
             project, report = await self._new.create()
         except ImflError as error:
-            self._say(error.message, "bad", error.hint)
+            self._tell(error)
             return
         finally:
             ticker.stop()
