@@ -38,6 +38,11 @@ class ReportingApp(App[int]):
         text = safe_text(f"{error.message}\n{error.hint}".strip(), 800, newlines=True)
         self.notify(text, title=title, severity="error", markup=False, timeout=10)
 
+    def on_notify(self) -> None:
+        """Where there is little room the newest notice takes the place of the one before."""
+        if self.screen.has_class("-short"):
+            self.clear_notifications()
+
     def _fatal_error(self) -> None:
         """End after an error nobody foresaw; its traceback belongs into the log, not on a screen."""
         log.critical("the app stopped", exc_info=self._exception)

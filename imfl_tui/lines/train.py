@@ -10,7 +10,17 @@ from imfl_engine.views import CurvePoint, Status
 from imfl_tui.jobs import Jobs, TrainingRun
 from imfl_tui.lines.results import left_out_lines, llm_labels
 from imfl_tui.spans import Line, Span, line
-from imfl_tui.text import bytes_size, duration, fraction, one_line, pad, plural, thousands
+from imfl_tui.text import (
+    bytes_size,
+    duration,
+    fraction,
+    one_line,
+    pad,
+    plural,
+    safe_text,
+    thousands,
+    wrap,
+)
 from imfl_tui.widgets.bars import bar
 
 NAME, FIGURES = 9, 15
@@ -51,6 +61,30 @@ def past_lines(curve: Sequence[CurvePoint], width: int) -> list[Line]:
             )
         )
     return [*rows, *left_out_lines(curve, width)]
+
+
+def stopped_lines(jobs: Jobs, width: int) -> list[Line]:
+    """Why the rounds stopped, and what helps; nothing while they run."""
+    failure = jobs.failure
+    if failure is None or jobs.rounds is not None:
+        return []
+    reason = wrap(safe_text(f"stopped: {failure.message}", 600), max(width - 2, 1))
+    hint = wrap(safe_text(failure.hint, 400), max(width - 2, 1)) if failure.hint else []
+    return [
+        *(line(("✗ " if n == 0 else "  ", "bad"), (row, "bad")) for n, row in enumerate(reason)),
+        *(line(("  " + row, "dim")) for row in hint),
+    ]
+
+
+def panel_lines(status: Status, jobs: Jobs, width: int) -> list[Line]:
+    """The training run, or why there is none; a reason it stopped for comes first."""
+    run = jobs.training
+    stopped = stopped_lines(jobs, width)
+    if run is None:
+        return stopped or [line((waiting_words(status, jobs), "dim"))]
+    if stopped and run.last is None:
+        return stopped
+    return [*stopped, *figure_lines(run, width)]
 
 
 def figure_lines(run: TrainingRun, width: int) -> list[Line]:

@@ -10,9 +10,9 @@ from textual.binding import Binding, BindingType
 from imfl_engine.types import StepKind
 from imfl_engine.views import Status
 from imfl_tui.jobs import Jobs
-from imfl_tui.lines.train import figure_lines, past_lines, waiting_words
+from imfl_tui.lines.train import panel_lines, past_lines, stopped_lines, waiting_words
 from imfl_tui.screens.base import HOME, ImflScreen
-from imfl_tui.spans import Line, line
+from imfl_tui.spans import Line
 from imfl_tui.text import one_line
 from imfl_tui.widgets.canvas import Text
 from imfl_tui.widgets.lossplot import LossPlot
@@ -65,8 +65,9 @@ class TrainScreen(ImflScreen):
         if status is None:
             return
         panel = self.query_one("#figures", Text)
-        waiting = waiting_words(status, self.imfl.jobs)
-        panel.show((lambda width: figure_lines(run, width)) if run else [line((waiting, "dim"))])
+        jobs = self.imfl.jobs
+        panel.show(lambda width: panel_lines(status, jobs, width))
+        panel.set_class(bool(stopped_lines(jobs, panel.size.width)), "stopped")
         curve = status.curve
         before = (lambda width: past_lines(curve, width)) if curve else None
         self.query_one(LossPlot).show(run, before=before)

@@ -7,17 +7,28 @@ from itertools import pairwise
 
 from imfl_tui.jobs import TrainingRun
 from imfl_tui.spans import Line, line
-from imfl_tui.text import fraction, thousands
+from imfl_tui.text import fraction, thousands, wrap
 from imfl_tui.widgets.canvas import Canvas
 from imfl_tui.widgets.raster import Raster, nice_ticks
 
 AXIS = 6
+FEWEST_POINTS = 2
+"""Fewer make no curve."""
+
+
+def curveless_words(run: TrainingRun | None) -> str:
+    """Why there is no curve to see."""
+    if run is None or not run.losses:
+        return "No training step yet."
+    if run.running and run.ready is None and run.last and run.last.total > len(run.losses):
+        return "The curve begins with the second step."
+    return "A training of one step has no curve."
 
 
 def loss_lines(run: TrainingRun | None, width: int, height: int) -> list[Line]:
     """Training loss as a line, validation loss as ``◆`` with its accuracy beside the last one."""
-    if run is None or not run.losses:
-        return [line(("No training step yet.", "dim"))]
+    if run is None or len(run.losses) < FEWEST_POINTS:
+        return [line((row, "dim")) for row in wrap(curveless_words(run), max(width, 1))]
     plot_height = max(height - 1, 3)
     values = [loss for _, loss in run.losses] + [loss for _, loss, _ in run.validation]
     low, high = min(0.0, *values), max(values) * 1.05 or 1.0
@@ -40,8 +51,6 @@ def loss_lines(run: TrainingRun | None, width: int, height: int) -> list[Line]:
     points = thinned(run.losses, room * 2)
     for (s0, l0), (s1, l1) in pairwise(points):
         plot.stroke(round(x(s0)), round(y(l0)), round(x(s1)), round(y(l1)), "accent")
-    if len(points) == 1:
-        plot.dot(round(x(points[0][0])), round(y(points[0][1])), "accent")
     for number, (step, loss, accuracy) in enumerate(run.validation):
         column, row = round(x(step)) // 2, round(y(loss)) // 4
         plot.put(column, row, "◆", "human")
@@ -94,4 +103,6 @@ class LossPlot(Canvas):
 
     @property
     def _shows_before(self) -> bool:
-        return self._before is not None and (self._run is None or not self._run.losses)
+        return self._before is not None and (
+            self._run is None or len(self._run.losses) < FEWEST_POINTS
+        )

@@ -11,7 +11,7 @@ import pytest
 from driving import go, shown, until
 from fake_project import FakeProject, annotation_script, training_script
 
-from imfl_engine.errors import EndpointError
+from imfl_engine.errors import ComputeError, EndpointError
 from imfl_engine.settings import replace_setting
 from imfl_engine.views import ItemFilter
 from imfl_tui.app import ImflApp
@@ -20,6 +20,7 @@ from imfl_tui.screens.dialogs import Confirm, Reader
 from imfl_tui.screens.help import Help
 from imfl_tui.spans import plain
 from imfl_tui.widgets.field import Field
+from imfl_tui.widgets.lossplot import loss_lines
 from imfl_tui.widgets.rows import Rows
 
 
@@ -275,6 +276,55 @@ async def test_training_shows_its_curve(make_app):
         app.start_rounds()
         await go(app, pilot, "train", "60 / 95")
         assert ".74 right" in shown(app)
+
+
+async def test_a_training_of_one_step_shows_no_curve_of_a_single_dot(make_app):
+    project = FakeProject()
+    project.script, project.hold = training_script(1, 1), True
+    app = make_app(project)
+    async with app.run_test(size=(100, 30)) as pilot:
+        app.start_rounds()
+        await go(app, pilot, "train", "1 / 1")
+        assert "trained so far" in shown(app)
+        assert "⡀" not in shown(app)
+    assert "one step has no curve" in "".join(
+        span.text for row in loss_lines(app.jobs.training, 80, 10) for span in row
+    )
+
+
+@pytest.mark.parametrize("steps", [0, 20])
+async def test_train_says_why_it_ended(make_app, steps: int):
+    project = FakeProject()
+    project.script = training_script(steps)
+    project.error = ComputeError("The device has not enough memory.", "Use a smaller model.")
+    app = make_app(project)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await go(app, pilot, "train")
+        app.start_rounds()
+        await until(app, "✗ stopped: The device has not enough memory.")
+        assert "Use a smaller model." in shown(app)
+        assert "▸ ended" not in shown(app)
+        assert ("20 / 95" in shown(app)) is bool(steps)
+
+
+async def test_a_small_screen_shows_one_notice_and_never_over_the_rows(make_app):
+    app = make_app()
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await go(app, pilot, "review", "1 of 280")
+        for number in range(4):
+            app.notify(f"Notice {number}: " + "words about what happened " * 5, timeout=60)
+        await until(app, "Notice 3")
+        await pilot.pause()
+        text = shown(app)
+        assert not any(f"Notice {number}" in text for number in range(3))
+        assert "280 to review" in text.splitlines()[0]
+        assert all("Notice" not in row for row in text.splitlines()[:20])
+    app = make_app()
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        await go(app, pilot, "home")
+        app.notify("Notice 1", timeout=60)
+        app.notify("Notice 2", timeout=60)
+        await until(app, lambda: "Notice 1" in shown(app) and "Notice 2" in shown(app))
 
 
 async def test_a_failed_job_is_told_without_taking_the_focus(make_app):
