@@ -24,6 +24,7 @@ def palette_commands(app: ImflApp, screen: Screen[Any]) -> Iterable[SystemComman
         binding = active.binding
         if (
             not binding.description
+            or not binding.id  # Textual's own, such as “Focus Next”
             or binding.system
             or binding.action in seen
             or not active.enabled
@@ -55,8 +56,12 @@ def palette_commands(app: ImflApp, screen: Screen[Any]) -> Iterable[SystemComman
     yield SystemCommand(
         "view: theme", "Choose a theme, ANSI ones included", app.action_change_theme
     )
-    yield SystemCommand("help: this screen", "What is on it and every key", app.action_help)
-    yield SystemCommand("app: quit", "Leave; nothing committed is lost", app.action_quit)
+    for name, title, words, act in (
+        ("app.palette", "app: palette", "All commands", app.action_command_palette),
+        ("app.help", "help: this screen", "What is on it and every key", app.action_help),
+        ("app.quit", "app: quit", "Leave; nothing committed is lost", app.action_quit),
+    ):
+        yield SystemCommand(title, f"{words} · key {app.key_of(name)} · {name}", act)
 
 
 def _group(binding: Binding) -> str:

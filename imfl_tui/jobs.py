@@ -6,6 +6,7 @@ second, however fast the events come.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -23,6 +24,8 @@ from imfl_engine.events import (
 )
 from imfl_engine.types import Reply, Step, StepKind
 from imfl_tui.text import duration, money, thousands
+
+_OF_TOTAL = re.compile(r"([\d,]+)/([\d,]+)")
 
 KEPT_REPLIES = 200
 KEPT_POINTS = 2_000
@@ -189,8 +192,32 @@ def _step_finished(jobs: Jobs, step: Step) -> Jobs:
     return jobs
 
 
-def describe(jobs: Jobs, name: str) -> str:
-    """One job in a few words for the header: ``training 63 % · 2 min``."""
+SHORT_WORDS = {
+    "embedding ahead": "embedding",
+    "drawing a sub-sample": "drawing",
+    "choosing items": "choosing",
+}
+
+
+def describe(jobs: Jobs, name: str, *, short: bool = False) -> str:
+    """One job in a few words for the header: ``training 63 % · 2 min``.
+
+    A ``short`` one leaves the room of a narrow screen to the person's own figures.
+    """
+    text = _described(jobs, name)
+    if short:
+        for words, fewer in SHORT_WORDS.items():
+            text = text.replace(words, fewer)
+        text = _OF_TOTAL.sub(_percent, text) if not text.startswith("LLM") else text
+    return text
+
+
+def _percent(found: re.Match[str]) -> str:
+    done, total = (int(part.replace(",", "")) for part in found.groups())
+    return f"{100 * done // max(total, 1)} %"
+
+
+def _described(jobs: Jobs, name: str) -> str:
     job = jobs.running[name]
     if job.stopping:
         return f"stopping {JOB_WORDS.get(name, name)}"

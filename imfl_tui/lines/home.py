@@ -6,8 +6,8 @@ from imfl_engine.types import StepKind
 from imfl_engine.views import CostEstimate, Status
 from imfl_tui.jobs import STEP_WORDS, Jobs, describe
 from imfl_tui.lines.price import price_words
-from imfl_tui.spans import Line, Span, line
-from imfl_tui.text import one_line, plural, roughly
+from imfl_tui.spans import Line, Span, line, width_of
+from imfl_tui.text import one_line, plural, roughly, safe_text, wrap
 from imfl_tui.widgets.rounds import folded
 
 
@@ -35,14 +35,25 @@ def place_words(status: Status) -> str:
     return f"round {max(step.round, 1)} of {max(total, step.round)} · {what}"
 
 
-def next_line(
-    status: Status, estimate: CostEstimate | None, jobs: Jobs, *, asks_money: bool
-) -> Line:
+def next_lines(
+    status: Status, estimate: CostEstimate | None, jobs: Jobs, width: int, *, asks_money: bool
+) -> list[Line]:
     """What Enter does now, in one sentence with its cost, and why the last try stopped."""
     now = _what_enter_does(status, estimate, jobs, asks_money=asks_money)
     if jobs.failure is None or jobs.rounds is not None:
-        return now
-    return [*now, Span("   ✗ stopped: ", "bad"), Span(one_line(jobs.failure.message, 120), "bad")]
+        return [now]
+    words = f"✗ stopped: {safe_text(jobs.failure.message, 300)}"
+    together = [*now, Span(f"   {words}", "bad")]
+    if width_of(together) <= width:
+        return [together]
+    return [now, *(line(("  " + row, "bad")) for row in wrap(words, max(width - 3, 1)))]
+
+
+def advice_lines(advice: str, width: int) -> list[Line]:
+    """What the figures suggest, on as many lines as it takes."""
+    if not advice:
+        return []
+    return [line((" " + row, "dim")) for row in wrap(safe_text(advice, 400), max(width - 2, 1))]
 
 
 def _what_enter_does(

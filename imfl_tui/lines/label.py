@@ -1,4 +1,4 @@
-"""Label: progress, why an item is shown, the newest answers, and what stands in an item's place."""
+"""Label: why an item is shown, the newest answers, and what stands in an item's place."""
 
 from __future__ import annotations
 
@@ -9,21 +9,7 @@ from imfl_engine.views import Opinion, QueueItem, Status
 from imfl_tui.jobs import STEP_WORDS, Jobs, describe
 from imfl_tui.queue import Answer
 from imfl_tui.spans import Line, Span, line, spread
-from imfl_tui.text import duration, fraction, one_line, plural, roughly
-from imfl_tui.widgets.bars import bar
-
-
-def progress_line(done: int, total: int, number: int, seconds: float | None) -> Line:
-    """How far the batch of round ``number`` is, and how long the rest takes where that is known."""
-    eta = f"   about {roughly(seconds)} left" if seconds is not None and done < total else ""
-    return line(
-        (f"{done}", "strong"),
-        f" of {total} ",
-        *bar(done / total, 14, "human"),
-        (f" label · round {max(number, 1)}", "dim"),
-        (eta, "dim"),
-    )
-
+from imfl_tui.text import duration, fraction, one_line, plural
 
 LAST = 4
 """Answers shown below the item; all of them move with every key, and a terminal draws them anew."""

@@ -8,6 +8,7 @@ from typing import Literal
 
 from imfl_engine.views import REVIEW_AHEAD, ItemDetail, ReviewPage, ReviewRow
 from imfl_tui.lines.item import mark_lines, opinion_line, text_lines
+from imfl_tui.lines.progress import first_fitting
 from imfl_tui.spans import Line, Span, line
 from imfl_tui.text import fraction, one_line, pad, safe_text, thousands, wrap
 
@@ -31,19 +32,26 @@ def review_row(row: ReviewRow, width: int) -> Line:
     ]
 
 
-def totals_line(page: ReviewPage) -> Line:
-    """How many wait, how many of them are wrong, how many were found."""
+def totals_line(page: ReviewPage, room: int) -> Line:
+    """How many wait, how many of them are wrong, how many were found; what does not fit is left out."""
+    whole, short = _totals(page), _totals(page, short=True)
+    cut = [short[:end] for end in range(len(short), 0, -1)]
+    return first_fitting([line(*parts) for parts in (whole, *cut)], room)
+
+
+def _totals(page: ReviewPage, *, short: bool = False) -> list[Span | str | tuple[str, str]]:
     parts: list[Span | str | tuple[str, str]] = [f"{thousands(page.unreviewed)} to review"]
     if page.expected_errors is not None:
-        parts.append(f" · about {page.expected_errors:.0f} wrong")
+        parts.append(f" · {'~' if short else 'about '}{page.expected_errors:.0f} wrong")
     if page.expected_in_next is not None and page.unreviewed:
         count = min(REVIEW_AHEAD, page.unreviewed)
-        parts.append((f" · next {count}: about {page.expected_in_next:.0f}", "accent"))
+        about = "~" if short else "about "
+        parts.append((f" · next {count}: {about}{page.expected_in_next:.0f}", "accent"))
     if page.reviewed:
         parts.append(
             (f" · found {thousands(page.found_wrong)} in {thousands(page.reviewed)}", "dim")
         )
-    return line(*parts)
+    return parts
 
 
 def detail_lines(detail: ItemDetail, row: ReviewRow, width: int) -> list[Line]:

@@ -18,8 +18,7 @@ from imfl_engine.views import Status
 from imfl_tui.jobs import Jobs, describe
 from imfl_tui.lines.label import undone
 from imfl_tui.problems import unexpected
-from imfl_tui.spans import Line
-from imfl_tui.widgets.header import Header
+from imfl_tui.widgets.header import Header, Place
 from imfl_tui.widgets.keybar import KeyBar
 
 if TYPE_CHECKING:
@@ -152,9 +151,10 @@ class ImflScreen(Screen[None]):
     def show_jobs(self, jobs: Jobs) -> None:
         """Write the running jobs into the header."""
         texts = tuple(describe(jobs, name) for name in jobs.running)
-        self.query_one(Header).show(jobs=texts)
+        short = tuple(describe(jobs, name, short=True) for name in jobs.running)
+        self.query_one(Header).show(jobs=texts, short_jobs=short)
 
-    def place(self) -> Line | str:
+    def place(self) -> Place:
         """Where we are, for the header."""
         return self.PAGE
 

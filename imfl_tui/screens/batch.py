@@ -7,11 +7,13 @@ from functools import partial
 from imfl_engine.types import Action, LabelEvent, StepKind
 from imfl_engine.views import Status
 from imfl_tui.jobs import Jobs
-from imfl_tui.lines.label import LAST, end_lines, progress_line
+from imfl_tui.lines.label import LAST, end_lines
 from imfl_tui.lines.price import price_words
+from imfl_tui.lines.progress import progress_line
 from imfl_tui.queue import Batch
 from imfl_tui.screens.labelling import LabellingScreen
-from imfl_tui.spans import Line, line
+from imfl_tui.spans import line
+from imfl_tui.widgets.header import Place
 from imfl_tui.widgets.item import ItemPane
 from imfl_tui.widgets.labels import Labels
 
@@ -39,7 +41,7 @@ class BatchScreen(LabellingScreen):
         """Show the item whose turn it is."""
         raise NotImplementedError
 
-    def place(self) -> Line | str:
+    def place(self) -> Place:
         """Round, how far, how long still."""
         status = self.imfl.status
         number = self._batch.current.round if self._batch.current else None
@@ -49,7 +51,7 @@ class BatchScreen(LabellingScreen):
         if not total:
             return f"label · round {max(number, 1)}"
         seconds = self._batch.seconds_left(max(total - done, 0))
-        return progress_line(done, total, number, seconds)
+        return lambda room: progress_line(done, total, number, seconds, room)
 
     # ------------------------------------------------------------------ fetching
 

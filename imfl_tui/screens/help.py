@@ -30,10 +30,10 @@ def key_rows(screen: Screen[Any]) -> list[tuple[str, str, str]]:
     rows: dict[str, tuple[list[str], str, str]] = {}
     for key, active in screen.active_bindings.items():
         binding = active.binding
-        if binding.system or not binding.description:
-            continue
+        if binding.system or not binding.description or not binding.id:
+            continue  # without an id it is one of Textual's own
         words = binding.tooltip or binding.description
-        rows.setdefault(binding.action, ([], words, binding.id or ""))[0].append(key_name(key))
+        rows.setdefault(binding.action, ([], words, binding.id))[0].append(key_name(key))
     return [(" ".join(keys), words, name) for keys, words, name in rows.values()]
 
 

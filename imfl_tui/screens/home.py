@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -12,10 +12,9 @@ from textual.containers import Horizontal, Vertical
 from imfl_engine.types import StepKind
 from imfl_engine.views import Status
 from imfl_tui.jobs import Jobs
-from imfl_tui.lines.home import next_line, place_words
+from imfl_tui.lines.home import advice_lines, next_lines, place_words
 from imfl_tui.screens.base import ImflScreen
-from imfl_tui.spans import Line, line
-from imfl_tui.text import one_line
+from imfl_tui.spans import Line
 from imfl_tui.widgets.budget import Budget
 from imfl_tui.widgets.canvas import Text
 from imfl_tui.widgets.curve import Curve
@@ -75,10 +74,16 @@ class HomeScreen(ImflScreen):
         self.query_one(Distribution).show(status.label_counts)
         self.query_one(Trust).show(status.trust)
         advice = status.advice
-        self.query_one("#advice", Text).show(
-            [line((" ", ""), (one_line(advice, 200), "dim"))] if advice else []
-        )
+        self._show_wrapped("advice", lambda width: advice_lines(advice, width))
         self._show_next()
+
+    def _show_wrapped(self, name: str, lines: Callable[[int], Sequence[Line]]) -> None:
+        """Show lines in a panel that is as high as they are many."""
+        panel = self.query_one(f"#{name}", Text)
+        panel.show(lines)
+        height = len(lines(panel.size.width or self.size.width))
+        if height != panel.size.height:  # only then: a new layout draws the whole screen
+            panel.refresh(layout=True)
 
     def jobs_changed(self, jobs: Jobs) -> None:
         """The next step may have become something that runs."""
@@ -88,10 +93,10 @@ class HomeScreen(ImflScreen):
         if self.imfl.status is None:
             return
         asks = self.imfl.costs_money() if self.imfl.has_project else False
-        lines: Sequence[Line] = [
-            next_line(self.imfl.status, self.imfl.estimate, self.imfl.jobs, asks_money=asks)
-        ]
-        self.query_one("#next", Text).show(lines)
+        status, estimate, jobs = self.imfl.status, self.imfl.estimate, self.imfl.jobs
+        self._show_wrapped(
+            "next", lambda width: next_lines(status, estimate, jobs, width, asks_money=asks)
+        )
 
     async def action_next(self) -> None:
         """Do what comes next."""

@@ -21,6 +21,7 @@ from imfl_tui.screens.labelling import ItemListScreen
 from imfl_tui.spans import Line, line
 from imfl_tui.text import fraction, one_line, plural, safe_text, thousands, wrap
 from imfl_tui.widgets.canvas import Text
+from imfl_tui.widgets.header import Place
 from imfl_tui.widgets.labels import Labels
 from imfl_tui.widgets.rows import Rows
 
@@ -89,12 +90,12 @@ class ReviewScreen(ItemListScreen):
             self.beside("queue", self._load_anew)
         self._known = known
 
-    def place(self) -> Line | str:
+    def place(self) -> Place:
         """How many are wrong, how many were found."""
         page = self._page
         if page is None or not page.total:
             return "review"
-        return totals_line(page)
+        return lambda room: totals_line(page, room)
 
     # ------------------------------------------------------------------ the queue
 

@@ -50,7 +50,7 @@ class Aids(Horizontal):
 
     def show_similar(self, found: Sequence[SimilarItem]) -> None:
         """Show similar items."""
-        self._similar.show(similar_lines(found))
+        self._similar.show(lambda width: similar_lines(found, width))
 
     def forget_similar(self) -> None:
         """Show none: there is no item that others could be like."""
@@ -67,13 +67,15 @@ def guideline_lines(task: Task, width: int) -> list[Line]:
     guidelines = safe_text(task.guidelines, newlines=True).strip()
     if guidelines:
         rows = [*(line(row) for row in wrap(guidelines, width)), *rows]
-    return rows or [line(("No guidelines written. imfl-tui config task.guidelines", "dim"))]
+    words = "No guidelines written. imfl-tui config PROJECT.db task.guidelines TEXT"
+    return rows or [line((row, "dim")) for row in wrap(words, width)]
 
 
-def similar_lines(found: Sequence[SimilarItem]) -> list[Line]:
+def similar_lines(found: Sequence[SimilarItem], width: int) -> list[Line]:
     """Items like this one that the person has labelled."""
     if not found:
-        return [line(("None yet: items like it that you label appear here.", "dim"))]
+        words = "None yet: items like it that you label appear here."
+        return [line((row, "dim")) for row in wrap(words, width)]
     size = min(max(len(one_line(item.label, 16)) for item in found), 16)
     return [
         line(

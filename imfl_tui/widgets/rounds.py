@@ -87,8 +87,11 @@ def _cell(cell: RoundProgress, width: int) -> list[Line]:
     else:
         you, llm = f"{cell.human_planned}", f"{cell.llm_planned}"
     wide = len(you) + len(llm) + 11 <= room
+    if len(you) + len(llm) + 1 > width:  # rather what was bought alone than half a number
+        you, llm = you.partition("/")[0], llm.partition("/")[0]
+    indent = min(len(head) + 2, max(width - len(you) - len(llm) - 1, 0))
     words = line(
-        " " * (len(head) + 2),
+        " " * indent,
         (you, "human" if cell.state != "planned" else "dim"),
         (" you · " if wide else " · " if len(you) + len(llm) + 3 <= room else "·", "dim"),
         (llm, "llm" if cell.state != "planned" else "dim"),

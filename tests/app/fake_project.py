@@ -133,6 +133,7 @@ class FakeProject:
         self.error: ImflError | None = None
         self.calls: list[tuple[str, Any]] = []
         self.closed = False
+        self.advice = "Each round still gains more than its interval: go on."
         self.stored = [] if stage == "empty" else [reply(number) for number in range(60, 40, -1)]
         if stage == "normal":
             for index in range(answered):
@@ -204,7 +205,7 @@ class FakeProject:
             labels=self.labels,
             annotator=self.settings.annotator.spec,
             target="minilm",
-            advice="" if empty else "Each round still gains more than its interval: go on.",
+            advice="" if empty else self.advice,
         )
 
     async def estimate(self) -> CostEstimate:

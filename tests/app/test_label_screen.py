@@ -348,7 +348,7 @@ async def test_progress_of_a_job_repaints_its_words_and_not_the_whole_screen(mak
         repainted = []
         monkeypatch.setattr(screen, "refresh", lambda *_, **how: repainted.append(how))
         app.jobs = job_states.start(app.jobs, "prefetch")
-        await until(app, lambda: "embedding ahead" in shown(app))
+        await until(app, lambda: "embedding ▸" in shown(app))
         assert repainted == []
 
 

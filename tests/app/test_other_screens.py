@@ -72,8 +72,12 @@ async def test_help_shows_the_keys_that_work_here(make_app):
         await pilot.press("question_mark")
         assert isinstance(app.screen, Help)
         assert "label.skip" in shown(app)
+        assert not any(word in str(app.screen._rows) for word in ("Focus", "Copy selected"))
         await pilot.press("escape")
         assert app.current_mode == "label"
+        help_texts = [command.help for command in app.get_system_commands(app.screen)]
+        for name, key in (("app.quit", "q"), ("app.help", "?"), ("app.palette", "ctrl+p")):
+            assert any(text.endswith(f"key {key} · {name}") for text in help_texts)
         commands = {command.title for command in app.get_system_commands(app.screen)}
         assert {"label: skip", "go: review", "view: theme", "app: quit"} <= commands
 
@@ -276,6 +280,18 @@ async def test_training_shows_its_curve(make_app):
         app.start_rounds()
         await go(app, pilot, "train", "60 / 95")
         assert ".74 right" in shown(app)
+
+
+async def test_home_wraps_its_advice_and_the_reason_for_a_stop_at_80_columns(make_app):
+    project = FakeProject()
+    project.advice = "The last round gained less than its interval is wide. " * 3 + "Stop here."
+    project.error = EndpointError("api.example.org/" + "a/" * 30 + " does not answer at all.", "")
+    app = make_app(project)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await go(app, pilot, "home", "Stop here.")
+        app.start_rounds()
+        await until(app, "does not answer at all.")
+        assert "enter label 28 items" in shown(app)
 
 
 async def test_a_training_of_one_step_shows_no_curve_of_a_single_dot(make_app):
