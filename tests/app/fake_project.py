@@ -134,7 +134,14 @@ class FakeProject:
         self.calls: list[tuple[str, Any]] = []
         self.closed = False
         self.advice = "Each round still gains more than its interval: go on."
-        self.stored = [] if stage == "empty" else [reply(number) for number in range(60, 40, -1)]
+        names = labels if len(labels) == 3 else ("positive", "negative", "neutral")
+        self.stored = (
+            [] if stage == "empty" else [reply(number, names[2]) for number in range(60, 40, -1)]
+        )
+        self.step: Step | None = None
+        """The step instead of the one that follows from the answers."""
+        self.annotator = self.settings.annotator.spec
+        self.target = "minilm"
         if stage == "normal":
             for index in range(answered):
                 self.answers[self.batch[index]] = labels[index % len(labels)] if labels else "A"
@@ -168,6 +175,8 @@ class FakeProject:
             step = Step(StepKind.ANNOTATE, 3, 0, 160)
         if finished:
             step = Step(StepKind.FINISHED, 5, reason="All 200 + 800 labels are bought.")
+        if self.step is not None:
+            step = self.step
         counts = (("neutral", 77, 162), ("positive", 38, 81), ("negative", 17, 37))
         return Status(
             path=self.path,
@@ -185,7 +194,7 @@ class FakeProject:
                 120.0,
             ),
             curve=() if empty else curve,
-            majority=None if empty else ("neutral", 0.596),
+            majority=None if empty else (self._said("neutral"), 0.596),
             label_counts=tuple(
                 LabelCount(label, 0 if empty else a, 0 if empty else b) for label, a, b in counts
             )
@@ -197,16 +206,27 @@ class FakeProject:
             trust=LlmTrust(None, None, 0, 0, 0, 0, None)
             if empty
             else LlmTrust(
-                Interval(0.80, 0.63, 0.90, 30), 31.4, 280, 18, 12, 6, ("negative", "neutral", 5, 9)
+                Interval(0.80, 0.63, 0.90, 30),
+                31.4,
+                280,
+                18,
+                12,
+                6,
+                (self._said("negative"), self._said("neutral"), 5, 9),
             ),
             pool_size=3876,
             test_size=966,
             task_kind=self.settings.task.kind,
             labels=self.labels,
-            annotator=self.settings.annotator.spec,
-            target="minilm",
+            annotator=self.annotator,
+            target=self.target,
             advice="" if empty else self.advice,
         )
+
+    def _said(self, usual: str) -> str:
+        """A label of this project in the place of one of the usual three."""
+        place = ("positive", "negative", "neutral").index(usual)
+        return self.labels[place] if len(self.labels) == 3 else usual
 
     async def estimate(self) -> CostEstimate:
         return CostEstimate(160, 40_000, 46_000, 320, 640, 0.38, 0.44, 6.0, True, "price table")
@@ -346,15 +366,15 @@ class FakeProject:
     async def evaluation(self, round: int | None = None) -> Evaluation | None:
         if self.stage == "empty":
             return None
-        labels = ("positive", "negative", "neutral")
+        labels = tuple(self._said(name) for name in ("positive", "negative", "neutral"))
         return Evaluation(
             scope="test",
             accuracy=Interval(0.794, 0.768, 0.819, 966),
             macro_f1=Interval(0.751, 0.718, 0.781, 966),
             classes=(
-                ClassScore("positive", 0.74, 0.69, 0.71, 273),
-                ClassScore("negative", 0.70, 0.66, 0.68, 117),
-                ClassScore("neutral", 0.84, 0.88, 0.86, 576),
+                ClassScore(labels[0], 0.74, 0.69, 0.71, 273),
+                ClassScore(labels[1], 0.70, 0.66, 0.68, 117),
+                ClassScore(labels[2], 0.84, 0.88, 0.86, 576),
             ),
             labels=labels,
             confusion=((188, 14, 71), (13, 77, 27), (52, 18, 506)),
@@ -363,7 +383,7 @@ class FakeProject:
                 for n in range(3, 10)
             ),
             expected_calibration_error=0.041,
-            majority=("neutral", 0.596),
+            majority=(labels[2], 0.596),
             round=3,
         )
 
@@ -552,11 +572,14 @@ def reply(item_id: int, label: str = "neutral", status: ReplyStatus = ReplyStatu
     )
 
 
-def annotation_script(count: int = 12, total: int = 160) -> list[Event]:
+def annotation_script(
+    count: int = 12,
+    total: int = 160,
+    labels: tuple[str, str, str] = ("neutral", "positive", "negative"),
+) -> list[Event]:
     """The events of an LLM run that has come ``count`` far."""
     events: list[Event] = [StepStarted(Step(StepKind.ANNOTATE, 3, 0, total))]
     statuses = [ReplyStatus.OK] * 7 + [ReplyStatus.REPAIRED, ReplyStatus.OK, ReplyStatus.INVALID]
-    labels = ("neutral", "positive", "negative")
     for n in range(1, count + 1):
         events.append(
             Annotated(
@@ -576,15 +599,13 @@ def annotation_script(count: int = 12, total: int = 160) -> list[Event]:
     return events
 
 
-def training_script(steps: int = 60, total: int = 95) -> list[Event]:
+def training_script(steps: int = 60, total: int = 95, device: str = "cpu (bf16)") -> list[Event]:
     """The events of a training that has come ``steps`` far."""
     events: list[Event] = [StepStarted(Step(StepKind.TRAIN, 3))]
     for n in range(1, steps + 1):
         loss = 1.08 * (0.97**n) + 0.12 + 0.05 * ((n * 7) % 5) / 5
         events.append(
-            TrainingProgress(
-                n, total, n / 19, loss, 74.6, (total - n) * 0.8, "cpu (bf16)", 412_000_000
-            )
+            TrainingProgress(n, total, n / 19, loss, 74.6, (total - n) * 0.8, device, 412_000_000)
         )
         if n % 19 == 0:
             events.append(ValidationMeasured(n, loss + 0.1, 0.6 + n / 400))
