@@ -165,11 +165,13 @@ class ExploreScreen(ItemListScreen):
     def _show_rows(self, cursor: int | None = None) -> None:
         size = max((cells(one_line(row.label or "", 14)) for row in self._rows[:300]), default=5)
         self._label_size = min(max(size, 5), 14)
-        empty = [
-            line(""),
-            line(("No item matches.", "strong")),
-            line(("c", "key"), (" shows all again", "dim")),
-        ]
+        empty = [line(""), line(("There are no items.", "strong"))]
+        if self._filtered:
+            empty = [
+                line(""),
+                line(("No item matches.", "strong")),
+                line(("c", "key"), (" shows all again", "dim")),
+            ]
         self.query_one(Rows).show(len(self._rows), self._row, empty=empty, cursor=cursor)
 
     def _row(self, index: int, width: int) -> Line:

@@ -27,6 +27,21 @@ class Tmux:
 
     def start(self, *arguments: str) -> None:
         """Run ``imfl-tui ARGUMENTS`` in a fresh session; afterwards the exit code is shown."""
+        command = shlex.join([sys.executable, "-m", "imfl_tui", *arguments])
+        self._begin(f"{self._setting} {command}; echo EXIT=$?; sleep 600")
+
+    def start_shell(self) -> None:
+        """Begin a session with a shell in which ``imfl-tui`` is a command."""
+        bin_folder = self.folder / "bin"
+        bin_folder.mkdir()
+        script = bin_folder / "imfl-tui"
+        script.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m imfl_tui "$@"\n')
+        script.chmod(0o755)
+        path = f"PATH={shlex.quote(str(bin_folder))}:$PATH"
+        self._begin(f"export {path} {self._setting} PS1='$ '; exec sh")
+
+    @property
+    def _setting(self) -> str:
         variables = {
             "PYTHONPATH": str(Path(__file__).parents[2]),
             "IMFL_TUI_CONFIG": str(self.folder / "config"),
@@ -34,12 +49,10 @@ class Tmux:
             "OMP_NUM_THREADS": "1",
             "LANG": "C.UTF-8",
         }
-        setting = " ".join(f"{name}={shlex.quote(value)}" for name, value in variables.items())
-        command = shlex.join([sys.executable, "-m", "imfl_tui", *arguments])
-        script = (
-            f"cd {shlex.quote(str(self.folder))}; unset COLUMNS LINES; {setting} {command}; "
-            "echo EXIT=$?; sleep 600"
-        )
+        return " ".join(f"{name}={shlex.quote(value)}" for name, value in variables.items())
+
+    def _begin(self, command: str) -> None:
+        script = f"cd {shlex.quote(str(self.folder))}; unset COLUMNS LINES; {command}"
         columns, lines = self._size
         self._tmux("new-session", "-d", "-s", "app", "-x", columns, "-y", lines, script)
 

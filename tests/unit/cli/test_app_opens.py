@@ -93,6 +93,14 @@ def test_a_file_that_does_not_exist_opens_the_set_up_and_leaves_nothing(tmp_path
     assert not (tmp_path / "new.db").exists()
 
 
+def test_a_missing_folder_is_told_before_the_set_up_begins(tmp_path: Path) -> None:
+    terminal = Terminal(tmp_path / "nowhere" / "new.db")
+    terminal.wait_for("There is no folder")
+    terminal.wait_for("Create it first")
+    terminal.child.wait()
+    assert terminal.child.exitstatus == 1
+
+
 def test_a_file_that_cannot_be_opened_is_told_after_the_terminal_is_given_back(
     tmp_path: Path,
 ) -> None:
