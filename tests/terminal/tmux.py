@@ -82,8 +82,14 @@ class Tmux:
         raise AssertionError(f"never came: {words}\n{self.text()}")
 
     def end(self) -> None:
-        """End the session, whatever runs in it."""
+        """End the session, whatever runs in it, and with it the server, which takes a moment."""
         self._tmux("kill-session", "-t", "app")
+        asked = ["tmux", "-L", self._socket, "list-sessions"]
+        end = time.monotonic() + 10
+        while time.monotonic() < end:
+            if subprocess.run(asked, capture_output=True, check=False).returncode:
+                return
+            time.sleep(0.05)
 
     def close(self) -> None:
         """End the server."""
