@@ -213,6 +213,7 @@ FIELDS = {
     "annotator.base_url": "address",
     "annotator.price_input": "price",
     "annotator.price_output": "price",
+    "task": "labels",
     "task.labels": "labels",
     "training.target": "target",
 }

@@ -40,7 +40,7 @@ class ReportingApp(App[int]):
 
     def on_notify(self) -> None:
         """Where there is little room the newest notice takes the place of the one before."""
-        if self.screen.has_class("-short"):
+        if self.screen_stack and self.screen.has_class("-short"):
             self.clear_notifications()
 
     def _fatal_error(self) -> None:

@@ -164,7 +164,7 @@ def label_lines(counts: Counter[str], width: int) -> list[Line]:
     ]
     if len(counts) > 12:
         lines.append(line((f"and {len(counts) - 12} more", "dim")))
-    words = "They are only used to measure, or by --human gold; the labels you give are your own."
+    words = "They are only used to measure; the labels you give are your own."
     return [*lines, *(line((row, "dim")) for row in wrap(words, width))]
 
 

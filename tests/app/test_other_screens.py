@@ -335,6 +335,12 @@ async def test_a_small_screen_shows_one_notice_and_never_over_the_rows(make_app)
         assert not any(f"Notice {number}" in text for number in range(3))
         assert "280 to review" in text.splitlines()[0]
         assert all("Notice" not in row for row in text.splitlines()[:20])
+        await go(app, pilot, "label", "Operating profit")
+        app.notify("A long notice. " * 40, timeout=60)
+        await until(app, "A long notice.")
+        await pilot.pause()
+        assert "Operating profit fell to EUR 35.4 mn" in shown(app)
+        assert "1 positive" in shown(app)
     app = make_app()
     async with app.run_test(size=(120, 40), notifications=True) as pilot:
         await go(app, pilot, "home")
