@@ -348,7 +348,7 @@ def test_the_set_up_refuses_what_cannot_be_meant_in_its_own_words():
     with pytest.raises(SettingsError, match=r"target .*did you mean minilm") as told:
         drafts.plan_settings(Draft(labels="a,b", target="minilmm"))
     assert "PROJECT.db" not in told.value.hint
-    with pytest.raises(SettingsError, match="^labels .* needs at least two labels"):
+    with pytest.raises(SettingsError, match=r"^labels .* needs at least two labels"):
         drafts.plan_settings(Draft(labels="a"))
     with pytest.raises(SettingsError, match="your labels should be"):
         drafts.plan_settings(Draft(labels="a,b", human="-3"))
