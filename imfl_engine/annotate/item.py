@@ -21,7 +21,7 @@ from imfl_engine.annotate.endpoint import Endpoint
 from imfl_engine.annotate.faults import Fault, FaultKind
 from imfl_engine.annotate.hand import ItemInHand, Verdict
 from imfl_engine.annotate.ledger import Ledger
-from imfl_engine.annotate.limits import Gate, Patience, PerMinute
+from imfl_engine.annotate.limits import Gate, Patience
 from imfl_engine.annotate.money import Price
 from imfl_engine.annotate.ports import Committed, PaidAnswer
 from imfl_engine.annotate.prompts import Prompt
@@ -55,8 +55,6 @@ class ItemAsker:
         price: Price,
         ledger: Ledger,
         gate: Gate,
-        requests_per_minute: PerMinute,
-        tokens_per_minute: PerMinute,
         patience: Patience,
         rng: random.Random,
     ) -> None:
@@ -70,8 +68,6 @@ class ItemAsker:
         self._name = name
         self._ledger = ledger
         self._gate = gate
-        self._requests = requests_per_minute
-        self._tokens = tokens_per_minute
         self._unsettled = asyncio.Semaphore(most_unsettled(gate.width))
         self._refused_in_a_row = 0
         self._stopped: Exception | None = None
@@ -132,8 +128,6 @@ class ItemAsker:
         count = self.asker.count(body)
         output_limit = self.asker.output_tokens
         likely = count.likely * self.asker.calibration.factor + min(output_limit, 16)
-        await self._requests.take()
-        await self._tokens.take(likely)
         charge = await self._ledger.reserve(
             self.price.at_most(count, output_limit),
             prompt_hash=item.prompt_hash,
@@ -143,7 +137,7 @@ class ItemAsker:
         # The slot is held for the request alone: the disk has its time before and after it. What
         # is sent and not settled is what a kill can cost.
         async with self._unsettled:
-            async with self._gate:
+            async with self._gate.slot(likely):
                 self._ledger.sent(charge)
                 item.tally.attempts += 1
                 started = time.monotonic()
@@ -156,7 +150,7 @@ class ItemAsker:
                 self._gate.answered(time.monotonic() - started)
             self.asker.observe(prompt, answer, count)
             usage = item.usage(answer, count, output_limit)
-            self._tokens.correct(likely - usage.input - usage.output)
+            self._gate.correct(likely - usage.input - usage.output)
             usd = self.price.cost(usage.input, usage.cached, usage.output)
             verdict = item.judge(answer, prompt)
             item.tally.add(usage, usd)

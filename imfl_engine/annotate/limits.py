@@ -6,6 +6,8 @@ import asyncio
 import random
 import time
 from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 NARROW = 0.7
@@ -22,6 +24,44 @@ PACE_MOST = 0.003
 """Seconds apart at most: the time a request takes this process, beyond which nothing is gained."""
 LATENCY_MEMORY = 0.9
 """Weight of the past in the running mean of the latency."""
+ROUNDING = 1e-6
+"""Units that may be missing, so that a wait computed exactly is not followed by another."""
+
+
+class PerMinute:
+    """At most ``limit`` units in any 60 seconds, spread over them; None means no limit.
+
+    A token bucket whose capacity c and rate (limit - c) / 60 together never exceed the limit in a
+    window. An amount above the capacity goes when the bucket is full and leaves a debt to those
+    after it, so it is only slow, not impossible.
+    """
+
+    def __init__(self, limit: int | None) -> None:
+        self._limit = limit
+        self._capacity = max(1.0, (limit or 0) / 30)
+        self._rate = max(((limit or 0) - self._capacity) / 60, 1 / 60)
+        self._level = self._capacity
+        self._seen = time.monotonic()
+
+    def seconds_until(self, amount: float) -> float:
+        """Seconds until ``amount`` units may be taken; 0.0 when they may be now."""
+        if self._limit is None:
+            return 0.0
+        now = time.monotonic()
+        self._level = min(self._capacity, self._level + (now - self._seen) * self._rate)
+        self._seen = now
+        missing = min(amount, self._capacity) - self._level
+        return missing / self._rate if missing > ROUNDING else 0.0
+
+    def take(self, amount: float) -> None:
+        """Take ``amount`` units, which `seconds_until` has said are there."""
+        if self._limit is not None:
+            self._level -= amount
+
+    def correct(self, amount: float) -> None:
+        """Give back what was taken and not used, or (negative) take what was used beyond."""
+        if self._limit is not None:
+            self._level = min(self._capacity, self._level + amount)
 
 
 class Gate:
@@ -30,11 +70,21 @@ class Gate:
     Additive increase, multiplicative decrease, as TCP does, so that several programs that share an
     account share its limit. Requests are paced, also as TCP does it: what begins together is
     answered together, and then waits for this one processor instead of the server (measured with 64
-    slots at 200 ms: 225 ms a request without, 205 ms with it). Use it as an async context manager;
-    first come, first served.
+    slots at 200 ms: 225 ms a request without, 205 ms with it). First come, first served.
+
+    What a minute allows is taken with the slot and not before: whoever had taken it and then waited
+    for a pause or a ``Retry-After`` to end would go out with all the others that had.
     """
 
-    def __init__(self, width: int) -> None:
+    def __init__(
+        self,
+        width: int,
+        *,
+        requests_per_minute: int | None = None,
+        tokens_per_minute: int | None = None,
+    ) -> None:
+        self._requests = PerMinute(requests_per_minute)
+        self._tokens = PerMinute(tokens_per_minute)
         self._most = float(width)
         self._width = float(width)
         self._in_flight = 0
@@ -44,7 +94,7 @@ class Gate:
         self._latency: float | None = None
         self._paused = False
         self._timer: asyncio.TimerHandle | None = None
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._waiting: deque[tuple[asyncio.Future[None], float]] = deque()
 
     @property
     def in_flight(self) -> int:
@@ -56,12 +106,21 @@ class Gate:
         """Requests that may be in flight now."""
         return max(1, int(self._width))
 
-    async def __aenter__(self) -> None:
-        if not self._waiting and self._may_start():
-            self._take()
+    @asynccontextmanager
+    async def slot(self, tokens: float = 0.0) -> AsyncIterator[None]:
+        """Hold a slot for one request of about ``tokens`` tokens; wait until it may be sent."""
+        await self._enter(tokens)
+        try:
+            yield
+        finally:
+            self._leave()
+
+    async def _enter(self, tokens: float) -> None:
+        if not self._waiting and self._may_start(tokens):
+            self._take(tokens)
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(turn)
+        self._waiting.append((turn, tokens))
         self._wake()
         try:
             await turn
@@ -69,11 +128,13 @@ class Gate:
             if turn.done() and not turn.cancelled():
                 self._leave()
             else:
-                self._waiting.remove(turn)
+                with suppress(ValueError):  # passed over already
+                    self._waiting.remove((turn, tokens))
             raise
 
-    async def __aexit__(self, *_: object) -> None:
-        self._leave()
+    def correct(self, tokens: float) -> None:
+        """Give back tokens that were taken and not used, or (negative) take what was used beyond."""
+        self._tokens.correct(tokens)
 
     def answered(self, seconds: float) -> None:
         """An answer came after ``seconds``: widen by one slot for each full width of answers."""
@@ -97,15 +158,21 @@ class Gate:
         self._paused = paused
         self._wake()
 
-    def _may_start(self) -> bool:
+    def _may_start(self, tokens: float) -> bool:
         return (
             not self._paused
             and self._in_flight < self.width
-            and time.monotonic() >= max(self._held_until, self._next_start)
+            and self._seconds_until_start(tokens) <= 0
         )
 
-    def _take(self) -> None:
+    def _seconds_until_start(self, tokens: float) -> float:
+        held = max(self._held_until, self._next_start) - time.monotonic()
+        return max(held, self._requests.seconds_until(1.0), self._tokens.seconds_until(tokens))
+
+    def _take(self, tokens: float) -> None:
         self._in_flight += 1
+        self._requests.take(1.0)
+        self._tokens.take(tokens)
         pace = PACE_FIRST
         if self._latency is not None:
             pace = min(PACE * self._latency / self.width, PACE_MOST)
@@ -116,52 +183,22 @@ class Gate:
         self._wake()
 
     def _wake(self) -> None:
-        while self._waiting and self._may_start():
-            turn = self._waiting.popleft()
+        while self._waiting:
+            turn, tokens = self._waiting[0]
             if not turn.done():
+                if not self._may_start(tokens):
+                    break
                 # The slot is taken here, so that nobody slips in before the waiter runs.
-                self._take()
+                self._take(tokens)
                 turn.set_result(None)
-        left = max(self._held_until, self._next_start) - time.monotonic()
-        if self._waiting and left > 0:
+            self._waiting.popleft()
+        if not self._waiting:
+            return
+        left = self._seconds_until_start(self._waiting[0][1])
+        if left > 0:
             if self._timer is not None:
                 self._timer.cancel()
             self._timer = asyncio.get_running_loop().call_later(left, self._wake)
-
-
-class PerMinute:
-    """At most ``limit`` units in any 60 seconds, spread over them; None means no limit.
-
-    A token bucket whose capacity c and rate (limit - c) / 60 together never exceed the limit in a
-    window. What is taken beyond the level is a debt that the taker waits for, so takers go in order
-    and an amount above the capacity is only slow, not impossible.
-    """
-
-    def __init__(self, limit: int | None) -> None:
-        self._limit = limit
-        self._capacity = max(1.0, (limit or 0) / 30)
-        self._rate = max(((limit or 0) - self._capacity) / 60, 1 / 60)
-        self._level = self._capacity
-        self._seen = time.monotonic()
-
-    async def take(self, amount: float = 1.0) -> None:
-        """Take ``amount`` units, and wait until they are free."""
-        if self._limit is None:
-            return
-        now = time.monotonic()
-        self._level = min(self._capacity, self._level + (now - self._seen) * self._rate) - amount
-        self._seen = now
-        if self._level < 0:
-            try:
-                await asyncio.sleep(-self._level / self._rate)
-            except asyncio.CancelledError:
-                self._level += amount
-                raise
-
-    def correct(self, amount: float) -> None:
-        """Give back what was taken and not used, or (negative) take what was used beyond."""
-        if self._limit is not None:
-            self._level = min(self._capacity, self._level + amount)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from imfl_engine.annotate.endpoint import Endpoint
 from imfl_engine.annotate.estimate import estimate_cost
 from imfl_engine.annotate.item import ItemAsker
 from imfl_engine.annotate.ledger import Ledger
-from imfl_engine.annotate.limits import Gate, Patience, PerMinute
+from imfl_engine.annotate.limits import Gate, Patience
 from imfl_engine.annotate.money import Price, find_price, unknown_price
 from imfl_engine.annotate.ports import ReplyStore
 from imfl_engine.annotate.probe import Probe
@@ -56,9 +56,11 @@ class EndpointAnnotator:
             width=settings.concurrency,
         )
         self._asker = Asker(settings, base_url)
-        self._gate = Gate(settings.concurrency)
-        self._requests = PerMinute(settings.requests_per_minute)
-        self._tokens = PerMinute(settings.tokens_per_minute)
+        self._gate = Gate(
+            settings.concurrency,
+            requests_per_minute=settings.requests_per_minute,
+            tokens_per_minute=settings.tokens_per_minute,
+        )
         self._price: Price | None = None
         self._online_price: Price | None = None
         self._price_looked_up = False
@@ -248,8 +250,6 @@ class EndpointAnnotator:
             price=price,
             ledger=ledger,
             gate=self._gate,
-            requests_per_minute=self._requests,
-            tokens_per_minute=self._tokens,
             patience=self._patience,
             rng=self._rng,
         )

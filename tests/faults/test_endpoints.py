@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import asyncio
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -119,6 +120,61 @@ async def test_requests_per_minute_are_kept(
     await collect(annotator, label_requests(35), MemoryReplyStore())
     # 20 at once, then 9.7 a second.
     assert time.monotonic() - start > 1.3
+
+
+async def sent_after_a_hold(annotator: Any, requests: Any, server: Any, seconds: float) -> int:
+    """How many requests went out in the ``seconds`` after a pause of 1.5 seconds."""
+    run = asyncio.create_task(collect(annotator, requests, MemoryReplyStore()))
+    await asyncio.sleep(0.5)
+    annotator.pause()
+    await asyncio.sleep(1.5)
+    before = len(server.log())
+    annotator.resume()
+    await asyncio.sleep(seconds)
+    after = len(server.log())
+    run.cancel()
+    await asyncio.gather(run, return_exceptions=True)
+    return after - before
+
+
+async def test_a_pause_saves_up_no_requests_per_minute(
+    serve: Any, annotator_for: Any, label_requests: Any
+) -> None:
+    server = serve()
+    annotator = annotator_for(server, requests_per_minute=600)
+    await annotator.check()
+    # 20 at once, then 9.7 a second; what asked in the pause may not be added to it.
+    assert 5 < await sent_after_a_hold(annotator, label_requests(200), server, 0.5) <= 27
+
+
+async def test_a_pause_saves_up_no_tokens_per_minute(
+    serve: Any, annotator_for: Any, label_requests: Any
+) -> None:
+    server = serve()
+    annotator = annotator_for(server, tokens_per_minute=120_000)
+    await annotator.check()
+    # 4,000 at once, then 1,933 a second.
+    sent = await sent_after_a_hold(annotator, label_requests(400), server, 0.5)
+    tokens = sum(entry["input"] + entry["output"] for entry in server.log()[-sent:])
+    assert 2_000 < tokens <= 5_700
+
+
+async def test_a_server_that_asks_to_wait_is_not_met_by_all_who_waited(
+    serve: Any, annotator_for: Any, label_requests: Any
+) -> None:
+    server = serve()
+    annotator = annotator_for(server, requests_per_minute=600)
+    await annotator.check()
+    server.configure(faults=["429-after"], fault_share=1.0, retry_after=1.5)
+    run = asyncio.create_task(collect(annotator, label_requests(200), MemoryReplyStore()))
+    await asyncio.sleep(0.5)
+    server.configure(fault_share=0.0)
+    await asyncio.sleep(2.0)
+    run.cancel()
+    await asyncio.gather(run, return_exceptions=True)
+    answered = [entry["time"] for entry in server.log() if entry["delivered"]][1:]
+    assert answered
+    assert sum(t < answered[0] + 0.5 for t in answered) <= 27
 
 
 @pytest.mark.parametrize(

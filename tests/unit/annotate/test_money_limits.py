@@ -123,7 +123,7 @@ async def test_the_gate_narrows_on_429_widens_on_answers_and_never_exceeds_its_w
 
     async def use() -> None:
         nonlocal most
-        async with gate:
+        async with gate.slot():
             most = max(most, gate.in_flight)
             await asyncio.sleep(0.1)
 
@@ -144,7 +144,7 @@ async def test_the_gate_spreads_what_begins_over_the_latency() -> None:
     began: list[float] = []
 
     async def use() -> None:
-        async with gate:
+        async with gate.slot():
             began.append(time.monotonic())
             await asyncio.sleep(0.02)
 
@@ -157,42 +157,55 @@ async def test_the_gate_holds_everything_for_as_long_as_the_server_asks() -> Non
     gate = Gate(4)
     gate.limited(0.15)
     start = time.monotonic()
-    async with gate:
+    async with gate.slot():
         assert time.monotonic() - start >= 0.14
 
 
 async def test_cancelling_a_waiter_gives_its_slot_to_the_next() -> None:
     gate = Gate(1)
-    await gate.__aenter__()
-    waiters = [asyncio.create_task(gate.__aenter__()) for _ in range(3)]
-    await asyncio.sleep(0)
-    waiters[0].cancel()
-    await gate.__aexit__()
+    began: list[int] = []
+
+    async def use(number: int) -> None:
+        async with gate.slot():
+            began.append(number)
+
+    async with gate.slot():
+        waiters = [asyncio.create_task(use(number)) for number in range(3)]
+        await asyncio.sleep(0)
+        waiters[0].cancel()
     await asyncio.wait_for(waiters[1], 1)
     waiters[2].cancel()
-    await gate.__aexit__()
+    await asyncio.gather(*waiters, return_exceptions=True)
+    assert began[0] == 1
     assert gate.in_flight == 0
 
 
-async def test_no_window_of_a_minute_holds_more_than_the_limit(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_no_window_of_a_minute_holds_more_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
     taken: list[float] = []
-
-    async def sleep(seconds: float) -> None:
-        nonlocal now
-        now += seconds
-
     monkeypatch.setattr("imfl_engine.annotate.limits.time.monotonic", lambda: now)
-    monkeypatch.setattr("imfl_engine.annotate.limits.asyncio.sleep", sleep)
     bucket = PerMinute(90)
     for _ in range(400):
-        await bucket.take()
+        now += bucket.seconds_until(1.0)
+        bucket.take(1.0)
         taken.append(now)
     for start in taken:
         assert sum(start <= t < start + 60 for t in taken) <= 90
     assert taken[-1] - taken[0] < 400 / 90 * 60 * 1.1
+
+
+def test_an_amount_above_what_may_go_at_once_is_slow_and_not_impossible(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr("imfl_engine.annotate.limits.time.monotonic", lambda: now)
+    bucket = PerMinute(600)  # 20 at once
+    start = now
+    for _ in range(21):
+        now += bucket.seconds_until(300.0)
+        bucket.take(300.0)
+    # Two of 300 a minute, after the first.
+    assert 9.5 * 60 < now - start < 11 * 60
 
 
 def test_patience_follows_the_server_or_doubles_with_jitter() -> None:
