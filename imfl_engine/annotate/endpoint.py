@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from imfl_engine.annotate.completion import Answer, read_answer
 from imfl_engine.annotate.faults import Fault, FaultKind, FaultReader, Redactor
 from imfl_engine.collecting import keep_what_is_loaded
+from imfl_engine.errors import KeyMissing
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -88,11 +89,17 @@ class Endpoint:
         finally:
             self._busy[pool] -= 1
         try:
-            return read_answer(data)
+            answer = read_answer(data)
         except ValueError as error:
             raise Fault(
                 FaultKind.BROKEN, f"the answer is not a chat completion: {error}", billed=None
             ) from None
+        self._faults.key_works = True
+        return answer
+
+    def key_refused(self) -> KeyMissing:
+        """The error for a key that is answered with nothing but 403 any more."""
+        return self._faults.key_refused(403)
 
     async def knock(self) -> None:
         """Send a request that nobody is billed for, the list of models; raise `Fault` for no answer."""

@@ -52,7 +52,7 @@ class FaultKind(StrEnum):
     """Why a request brought no answer."""
 
     RATE_LIMITED = "rate_limited"
-    REFUSED = "refused"  # the provider's content filter
+    REFUSED = "refused"  # the provider's content filter or moderation
     TOO_LONG = "too_long"
     UNSUPPORTED = "unsupported"  # a parameter the server does not take
     UNREACHABLE = "unreachable"  # no connection: certainly not processed
@@ -63,7 +63,10 @@ class FaultKind(StrEnum):
 
 
 class Fault(Exception):
-    """A request without an answer. ``billed`` is False (certainly not) or None (unknown)."""
+    """A request without an answer. ``billed`` is False (certainly not) or None (unknown).
+
+    ``forbidden`` marks a refusal that is about the item, or, when nothing else comes, about the key.
+    """
 
     def __init__(
         self,
@@ -75,6 +78,7 @@ class Fault(Exception):
         param: str = "",
         hint: str = "",
         error: ImflError | None = None,
+        forbidden: bool = False,
     ) -> None:
         super().__init__(message)
         self.kind = kind
@@ -84,6 +88,7 @@ class Fault(Exception):
         self.param = param
         self.hint = hint
         self.error = error
+        self.forbidden = forbidden
 
     @property
     def worth_retrying(self) -> bool:
@@ -100,6 +105,8 @@ class FaultReader:
     """Turns exceptions of the openai package into faults of one endpoint."""
 
     def __init__(self, where: str, key_name: str, timeout: float, redact: Redactor) -> None:
+        self.key_works = False
+        """Whether an answer has come for the key: a 403 after it is about its request alone."""
         self._where = where
         self._key_name = key_name
         self._timeout = timeout
@@ -134,18 +141,20 @@ class FaultReader:
         lasting = EndpointError(sentence, why.hint) if why.lasting else None
         return Fault(FaultKind.UNREACHABLE, self._redact(why.message), hint=why.hint, error=lasting)
 
+    def key_refused(self, status: int) -> KeyMissing:
+        """The error for a key that the endpoint answers with ``status``."""
+        return KeyMissing(
+            f"{self._where} does not accept the key in {self._key_name} ({status}).",
+            f"Set {self._key_name} to a valid key and try again.",
+        )
+
     def _status_fault(self, error: Any, message: str) -> Fault:
         status = int(error.status_code)
         code = str(error.code or "")
         kind = str(error.type or "")
         said = f"{message} {code} {kind}".lower()
-        if status in (401, 403):
-            return self._fatal(
-                KeyMissing(
-                    f"{self._where} does not accept the key in {self._key_name} ({status}).",
-                    f"Set {self._key_name} to a valid key and try again.",
-                )
-            )
+        if status == 401 or (status == 403 and not self.key_works):
+            return self._fatal(self.key_refused(status))
         if status == 402 or "insufficient_quota" in said or "billing" in code:
             return self._fatal(
                 EndpointError(
@@ -153,6 +162,8 @@ class FaultReader:
                     "Add credit there, or choose another annotator.",
                 )
             )
+        if status == 403:
+            return Fault(FaultKind.REFUSED, f"403: {message}", forbidden=True)
         if 300 <= status < 400:  # nobody said that the texts may go there
             onward = self._redact(str(error.response.headers.get("location") or "another address"))
             return self._fatal(

@@ -34,7 +34,8 @@ Known = Reply | PaidAnswer | None
 ADAPTATIONS = 8
 """How often one item's request is rebuilt for what the endpoint does not take."""
 GONE_AFTER = 20
-"""Refused connections in a row, with no answer in between, after which the server is gone."""
+"""Refused connections in a row, with no answer in between, after which the server is gone; as many
+answers of 403 in a row are about the key and no longer about single items."""
 
 
 def most_unsettled(width: int) -> int:
@@ -70,6 +71,7 @@ class ItemAsker:
         self._gate = gate
         self._unsettled = asyncio.Semaphore(most_unsettled(gate.width))
         self._refused_in_a_row = 0
+        self._forbidden_in_a_row = 0
         self._stopped: Exception | None = None
 
     def stop(self, error: Exception) -> None:
@@ -146,7 +148,7 @@ class ItemAsker:
                 except Fault as fault:
                     await self._settle_fault(fault, charge)
                     raise
-                self._refused_in_a_row = 0
+                self._refused_in_a_row = self._forbidden_in_a_row = 0
                 self._gate.answered(time.monotonic() - started)
             self.asker.observe(prompt, answer, count)
             usage = item.usage(answer, count, output_limit)
@@ -210,11 +212,16 @@ class ItemAsker:
             self._gate.limited(fault.retry_after)
         if fault.error is not None:
             raise fault.error
+        too_many = max(GONE_AFTER, 2 * self._gate.width)
+        if fault.forbidden:
+            self._forbidden_in_a_row += 1
+            if self._forbidden_in_a_row >= too_many:
+                raise self.endpoint.key_refused()
         if fault.kind is not FaultKind.UNREACHABLE:
             self._refused_in_a_row = 0
             return
         self._refused_in_a_row += 1
-        if self._refused_in_a_row >= max(GONE_AFTER, 2 * self._gate.width):
+        if self._refused_in_a_row >= too_many:
             raise EndpointError(
                 f"{self.endpoint.where} does not answer any more: {fault.message}.",
                 "Check that the server runs; what was answered is kept, run the step again.",

@@ -42,7 +42,9 @@ FAULTS = (
     "usage-words",
 )
 """Every way to be at fault; see `Server.complete`."""
-UNANSWERED = {"429", "429-after", "500", "503"}
+FORBIDDEN = "403"
+"""Moderation of one item; not among the faults, because it looks like a refused key."""
+UNANSWERED = {"429", "429-after", "500", "503", FORBIDDEN}
 UNDELIVERED = {"timeout", "drop", "drop-half", "cut-body"}
 UNUSABLE = {"cut-text", "wrong-label", "empty", "prose", "contradiction"}
 

@@ -275,3 +275,43 @@ async def test_the_key_is_in_no_file_no_log_and_no_error(
     files = [file for file in tmp_path.rglob("*") if file.is_file()]
     assert files
     assert all(KEY.encode() not in file.read_bytes() for file in files)
+
+
+async def test_an_item_that_a_provider_forbids_is_refused_and_the_others_get_their_labels(
+    serve: Any, annotator_for: Any, label_requests: Any
+) -> None:
+    server = serve()
+    annotator = annotator_for(server)
+    await annotator.check()
+    server.configure(faults=["403"], fault_share=0.2)
+    replies = await collect(annotator, label_requests(60), MemoryReplyStore())
+    refused = [reply for reply in replies if reply.status is ReplyStatus.REFUSED]
+    assert 0 < len(refused) < 30
+    assert len(replies) == 60
+    assert {reply.error for reply in refused} == {"403: trouble"}
+    assert {r.status for r in replies if r not in refused} == {ReplyStatus.OK}
+
+
+async def test_a_403_before_any_answer_and_403_without_end_are_about_the_key(
+    serve: Any, annotator_for: Any, label_requests: Any
+) -> None:
+    server = serve(faults=["403"], fault_share=1.0)
+    with pytest.raises(KeyMissing, match="does not accept the key"):
+        await collect(annotator_for(server), label_requests(5), MemoryReplyStore())
+    server.configure(fault_share=0.0)
+    annotator = annotator_for(server, concurrency=4)
+    await annotator.check()
+    server.configure(fault_share=1.0)
+    with pytest.raises(KeyMissing, match="does not accept the key"):
+        await collect(annotator, label_requests(60), MemoryReplyStore())
+
+
+async def test_a_401_ends_the_run_even_after_answers(
+    serve: Any, annotator_for: Any, label_requests: Any
+) -> None:
+    server = serve()
+    annotator = annotator_for(server)
+    await annotator.check()
+    server.configure(key="another")
+    with pytest.raises(KeyMissing, match="401"):
+        await collect(annotator, label_requests(5), MemoryReplyStore())
