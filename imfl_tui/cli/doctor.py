@@ -57,6 +57,8 @@ async def doctor(
 
     Keys are reported as set or not set; their values are never read out.
     """
+    for name in key_name or ():
+        check_key_name(name)
     keys = tuple(dict.fromkeys((*KEYS, *(key_name or ()))))
     checks = [
         *versions(),
@@ -80,6 +82,22 @@ async def doctor(
         )
     if problems:
         raise typer.Exit(1)
+
+
+def check_key_name(name: str) -> None:
+    """Raise `SettingsError` for what is no variable's name or looks like a key, without repeating it."""
+    from pydantic import ValidationError
+
+    from imfl_engine.errors import SettingsError
+    from imfl_engine.settings import Annotator
+
+    try:
+        Annotator(key_name=name)
+    except ValidationError as error:
+        why = error.errors()[0]["ctx"]["error"]
+        raise SettingsError(
+            f"--key-name is not valid: {why}.", "Give the name, as in --key-name OPENAI_API_KEY."
+        ) from None
 
 
 def _print(checks: list[Check]) -> None:

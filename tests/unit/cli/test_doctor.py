@@ -34,6 +34,14 @@ def named(report: dict[str, Any], name: str) -> dict[str, Any]:
     return next(check for check in report["checks"] if check["name"] == name)
 
 
+def test_a_key_given_as_the_name_of_a_variable_is_refused_and_not_repeated(cli: Cli) -> None:
+    for given in (KEY, "sk_" + "a1B2" * 8):
+        outcome = cli("doctor", "--key-name", given)
+        assert outcome.code == 2
+        assert "the key itself stays there" in outcome.err
+        assert given not in outcome.out + outcome.err
+
+
 def test_everything_is_checked_and_no_key_is_shown(
     cli: Cli, endpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
