@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from imfl_engine.types import Reply, Step
+from imfl_engine.types import Reply, ReplyStatus, Step
 
 JobKind = Literal["import", "embed", "score", "annotate", "train", "evaluate", "predict", "export"]
 
@@ -46,12 +47,16 @@ class Annotated:
     total: int
     in_flight: int
     retries: int
-    invalid: int
+    statuses: Mapping[ReplyStatus, int]
+    """How many replies ended how, of those that are ``done``; a status that none has is left out."""
     spent_usd: float
     reserved_usd: float
+    """Open or possibly billed: all that counts against the limit besides what is spent."""
     limit_usd: float | None
     per_minute: float
     eta_seconds: float | None
+    lost_usd: float = 0.0
+    """The part of ``reserved_usd`` that was possibly billed for answers that never came."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,7 @@ class BudgetUse:
     llm_limit: int
     money_spent: float
     money_reserved: float
+    """Open or possibly billed: all that counts against the limit besides what is spent."""
     money_limit: float | None
     minutes_spent: float
     minutes_limit: float | None

@@ -9,9 +9,12 @@ Textual; markup is never interpreted because these strings are drawn as plain se
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 
 from rich.cells import cell_len
+
+from imfl_engine.types import ReplyStatus
 
 ELLIPSIS = "…"
 MAX_CHARACTERS = 20_000
@@ -214,6 +217,15 @@ def bytes_size(count: float) -> str:
 def closeness(similarity: float | None) -> str:
     """``.81``; empty where the similarity is not known."""
     return "" if similarity is None else fraction(max(similarity, 0.0))
+
+
+def reply_counts(counts: Mapping[ReplyStatus, int]) -> list[tuple[ReplyStatus, str]]:
+    """How many replies ended how, in words, for each status that any has: ``3 rate limited``."""
+    return [
+        (kind, f"{thousands(counts[kind])} {kind.value.replace('_', ' ')}")
+        for kind in ReplyStatus
+        if counts.get(kind)
+    ]
 
 
 def plural(count: float, noun: str, nouns: str | None = None) -> str:

@@ -7,6 +7,7 @@ every request has one or was submitted too often.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 
 from imfl_engine.annotate.batch_jobs import GROUP, BatchJobs, chunks
@@ -48,7 +49,8 @@ class BatchRun:
             name=name,
             poll=poll,
         )
-        self._done = self._invalid = 0
+        self._done = 0
+        self._statuses: Counter[ReplyStatus] = Counter()
         self._started = time.monotonic()
 
     async def events(self) -> AsyncIterator[Annotated | Notice | Progress]:
@@ -97,7 +99,7 @@ class BatchRun:
 
     def _event(self, reply: Reply) -> Annotated:
         self._done += 1
-        self._invalid += not reply.status.has_label
+        self._statuses[reply.status] += 1
         rate = self._done / max(time.monotonic() - self._started, 1e-6)
         balance = self._ledger.balance
         return Annotated(
@@ -106,9 +108,10 @@ class BatchRun:
             total=len(self._requests),
             in_flight=0,
             retries=self._jobs.retries,
-            invalid=self._invalid,
+            statuses=dict(self._statuses),
             spent_usd=balance.spent,
             reserved_usd=balance.reserved + balance.lost,
+            lost_usd=balance.lost,
             limit_usd=self._ledger.limit,
             per_minute=rate * 60,
             eta_seconds=None,

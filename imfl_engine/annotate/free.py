@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 from imfl_engine.annotate.ports import Committed, ReplyStore
 from imfl_engine.events import Annotated, Notice, Progress
-from imfl_engine.types import AnnotationRequest, Reply
+from imfl_engine.types import AnnotationRequest, Reply, ReplyStatus
 from imfl_engine.views import CostEstimate
 
 
@@ -67,7 +68,8 @@ class FreeAnnotator(ABC):
         """See `ports.Annotator.annotate`."""
         balance = await store.balance()
         started = time.monotonic()
-        done = invalid = 0
+        done = 0
+        statuses: Counter[ReplyStatus] = Counter()
         for first in range(0, len(requests), self.group):
             await self._running.wait()
             replies: list[Reply] = []
@@ -84,16 +86,17 @@ class FreeAnnotator(ABC):
             rate = (done + len(replies)) / max(time.monotonic() - started, 1e-6)
             for reply in replies:
                 done += 1
-                invalid += not reply.status.has_label
+                statuses[reply.status] += 1
                 yield Annotated(
                     reply=reply,
                     done=done,
                     total=len(requests),
                     in_flight=0,
                     retries=0,
-                    invalid=invalid,
+                    statuses=dict(statuses),
                     spent_usd=balance.spent,
                     reserved_usd=balance.reserved + balance.lost,
+                    lost_usd=balance.lost,
                     limit_usd=limit_usd,
                     per_minute=rate * 60,
                     eta_seconds=(len(requests) - done) / rate,

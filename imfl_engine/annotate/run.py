@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncGenerator, Callable, Sequence
 
 from imfl_engine.annotate.hand import for_request
@@ -19,7 +19,7 @@ from imfl_engine.annotate.limits import Gate
 from imfl_engine.annotate.ports import Committed, ReplyStore
 from imfl_engine.errors import BudgetReached
 from imfl_engine.events import Annotated
-from imfl_engine.types import AnnotationRequest, Reply
+from imfl_engine.types import AnnotationRequest, Reply, ReplyStatus
 
 LOOKUP = 256
 """Prompt hashes looked up in the store at once."""
@@ -69,7 +69,8 @@ class Run:
         self._tasks = [asyncio.create_task(self._feed())]
         self._tasks += [asyncio.create_task(self._work()) for _ in range(self._workers)]
         running = self._workers
-        done = invalid = 0
+        done = 0
+        statuses: Counter[ReplyStatus] = Counter()
         finished: deque[float] = deque([time.monotonic()], maxlen=RATE_WINDOW)
         while running:
             reply = await self._out.get()
@@ -77,7 +78,7 @@ class Run:
                 running -= 1
                 continue
             done += 1
-            invalid += not reply.status.has_label
+            statuses[reply.status] += 1
             finished.append(time.monotonic())
             rate = (len(finished) - 1) / max(finished[-1] - finished[0], 1e-6)
             balance = self._ledger.balance
@@ -87,9 +88,10 @@ class Run:
                 total=len(self._requests),
                 in_flight=self._gate.in_flight,
                 retries=self._items.retries,
-                invalid=invalid,
+                statuses=dict(statuses),
                 spent_usd=balance.spent,
                 reserved_usd=balance.reserved + balance.lost,
+                lost_usd=balance.lost,
                 limit_usd=self._ledger.limit,
                 per_minute=rate * 60,
                 eta_seconds=(len(self._requests) - done) / rate,

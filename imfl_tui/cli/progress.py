@@ -21,7 +21,7 @@ from imfl_engine.events import (
     ValidationMeasured,
 )
 from imfl_tui.cli.shell import say, visible
-from imfl_tui.text import duration
+from imfl_tui.text import duration, reply_counts
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
@@ -88,9 +88,9 @@ class Reporter:
                 self._update(text, event.done, event.total, event.unit, event.eta_seconds)
             case Annotated():
                 money = f" · ${event.spent_usd:.2f}" if event.limit_usd or event.spent_usd else ""
-                invalid = f" · {event.invalid} invalid" if event.invalid else ""
+                ended = "".join(f" · {words}" for _, words in reply_counts(event.statuses))
                 self._update(
-                    f"annotate{money}{invalid}",
+                    f"annotate{money}{ended}",
                     event.done,
                     event.total,
                     "labels",

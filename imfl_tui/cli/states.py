@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json as jsonlib
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
 
 from imfl_engine.errors import SettingsError
 from imfl_engine.types import Interval, ReplyStatus, Step
-from imfl_engine.views import CostEstimate, Status
+from imfl_engine.views import BudgetUse, CostEstimate, Status
 from imfl_tui.cli import options as opt
 from imfl_tui.cli.opened import opened
 from imfl_tui.cli.settings_given import parse_value
 from imfl_tui.cli.shell import jsonable, show, show_json
 from imfl_tui.lines.price import price_words
 from imfl_tui.text import duration, money, plural, thousands
+
+LEAST_SHOWN_USD = 1e-9
+"""US dollars; below it is what sums leave behind."""
 
 
 async def status(project: opt.ProjectPath, json: opt.AsJson = False) -> None:
@@ -42,8 +46,9 @@ def status_lines(status: Status) -> list[str]:
         f"labels     you {budget.human_done} of {budget.human_limit}, "
         f"LLM {budget.llm_done} of {budget.llm_limit}"
         + (f"; {thousands(status.imported)} imported" if status.imported else ""),
-        *_reply_lines(status),
-        f"money      {money(budget.money_spent)} spent, {money(budget.money_reserved)} reserved"
+        *reply_lines(status.replies),
+        *without_label_lines(status),
+        f"money      {money_words(budget)}"
         + (f", stops at {money(budget.money_limit)}" if budget.money_limit is not None else ""),
         f"your time  {budget.minutes_spent:.0f} min"
         + (f" of {budget.minutes_limit:.0f}" if budget.minutes_limit is not None else ""),
@@ -69,7 +74,31 @@ def status_lines(status: Status) -> list[str]:
     return lines
 
 
-def _reply_lines(status: Status) -> list[str]:
+def money_words(budget: BudgetUse) -> str:
+    """What is spent, what requests under way may cost, and what was possibly billed for nothing."""
+    words = f"{money(budget.money_spent)} spent"
+    under_way = budget.money_reserved - budget.money_lost
+    if under_way >= LEAST_SHOWN_USD:
+        words += f", {money(under_way)} reserved for requests under way"
+    if budget.money_lost >= LEAST_SHOWN_USD:
+        words += (
+            f", up to {money(budget.money_lost)} more possibly billed for answers that never came"
+        )
+    return words
+
+
+def reply_lines(replies: Mapping[str, int]) -> list[str]:
+    """What became of the LLM's share, by all six ways it can end; where it was asked at all."""
+    if not replies:
+        return []
+    counts = {kind: replies.get(kind.value, 0) for kind in ReplyStatus}
+    words = ", ".join(
+        f"{thousands(n)} {kind.value.replace('_', ' ')}" for kind, n in counts.items()
+    )
+    return [f"replies    {words}"]
+
+
+def without_label_lines(status: Status) -> list[str]:
     """What became of the LLM's share, where some of it has no label, and who may give one."""
     lines = []
     refused = (ReplyStatus.INVALID, ReplyStatus.REFUSED)

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from imfl_engine.events import Annotated
 from imfl_engine.types import Reply, ReplyStatus, StepKind
 from imfl_engine.views import BudgetUse, CostEstimate, Status
 from imfl_tui.jobs import Annotation
 from imfl_tui.lines.price import price_words
 from imfl_tui.spans import Line, Span, line
-from imfl_tui.text import duration, fraction, money, one_line, pad, plural, thousands
+from imfl_tui.text import (
+    duration,
+    fraction,
+    money,
+    one_line,
+    pad,
+    plural,
+    reply_counts,
+    thousands,
+)
 from imfl_tui.widgets.bars import bar, mixed_bar
 
 STATUS_MARKS: dict[ReplyStatus, tuple[str, str, str]] = {
@@ -18,6 +29,10 @@ STATUS_MARKS: dict[ReplyStatus, tuple[str, str, str]] = {
     ReplyStatus.REFUSED: ("✗", "bad", "refused: offered to you"),
     ReplyStatus.RATE_LIMITED: ("…", "warn", "rate limit: asked again if a round follows"),
     ReplyStatus.FAILED: ("…", "warn", "no answer: asked again if a round follows"),
+}
+
+STATUS_STYLES: dict[ReplyStatus, str] = {
+    kind: "" if kind is ReplyStatus.OK else style for kind, (_, style, _) in STATUS_MARKS.items()
 }
 
 
@@ -78,16 +93,24 @@ def figure_lines(annotation: Annotation, width: int, *, paused: bool = False) ->
         (f"{last.in_flight} in flight", ""),
         (f"{last.per_minute:.0f} a minute", ""),
         (plural(last.retries, "retry", "retries"), "warn" if last.retries else ""),
-        (f"{last.invalid} invalid", "bad" if last.invalid else ""),
+        *((words, STATUS_STYLES[kind]) for kind, words in reply_counts(last.statuses)),
     ]
     if annotation.running:
         facts.append((f"{duration(last.eta_seconds)} left", ""))
-    spans: list[Span] = []
+    return [*lines, *_wrapped(facts, width)]
+
+
+def _wrapped(facts: Sequence[tuple[str, str]], width: int) -> list[Line]:
+    """The facts with dots between them, on as many lines as they need."""
+    lines: list[list[Span]] = [[]]
     for text, style in facts:
-        if spans:
-            spans.append(Span(" · ", "dim"))
-        spans.append(Span(text, style))
-    return [*lines, spans]
+        taken = sum(len(span.text) for span in lines[-1])
+        if taken and taken + 3 + len(text) > width:
+            lines.append([])
+        elif taken:
+            lines[-1].append(Span(" · ", "dim"))
+        lines[-1].append(Span(text, style))
+    return list(lines)
 
 
 def _money_line(last: Annotated, name: int, figures: int, room: int, *, running: bool) -> Line:
@@ -100,10 +123,15 @@ def _money_line(last: Annotated, name: int, figures: int, room: int, *, running:
         )
     spent = f"{money(last.spent_usd)} / {money(last.limit_usd)}"
     limit = max(last.limit_usd, 1e-9)
-    held = last.reserved_usd if running else 0.0  # else nothing is under way any more
+    # Nothing is under way any more once the run has ended; what is lost still counts.
+    under_way = last.reserved_usd - last.lost_usd if running else 0.0
+    held = under_way + last.lost_usd
     parts = [(last.spent_usd / limit, "█", "llm"), (held / limit, "▒", "warn")]
-    reserved = f"{money(held)} reserved ▒"
-    tail = f"  {reserved}" if running and room > len(reserved) + 14 else ""
+    said = [f"{money(under_way)} reserved"] if running else []
+    if last.lost_usd > 0:
+        said.append(f"up to {money(last.lost_usd)} possibly billed")
+    words = f"{', '.join(said)} ▒"
+    tail = f"  {words}" if said and room > len(words) + 14 else ""
     return line(
         (pad("money", name), "dim"),
         (pad(spent, figures, "right"), "strong"),

@@ -21,6 +21,9 @@ from imfl_tui.text import one_line, plural
 from imfl_tui.widgets.canvas import Text
 from imfl_tui.widgets.rows import Rows
 
+PANEL_ROWS = 5
+"""Of the figures with their frame; a run needs a row more, for how its replies ended."""
+
 
 class AnnotateScreen(ImflScreen):
     """The LLM's run, live."""
@@ -94,6 +97,7 @@ class AnnotateScreen(ImflScreen):
         panel = self.query_one("#figures", Text)
         job = self.imfl.jobs.rounds
         paused = bool(job and job.paused)
+        panel.styles.height = PANEL_ROWS if annotation is None else PANEL_ROWS + 1
         if annotation is None:
             price = self.imfl.estimate if self.imfl.costs_money() else None
             panel.show(waiting_lines(status, price, bool(job)))

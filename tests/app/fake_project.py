@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -588,7 +589,7 @@ def annotation_script(
                 total,
                 16,
                 2,
-                n // 10,
+                Counter(statuses[k % 10] for k in range(1, n + 1)),
                 0.62 + n * 0.0021,
                 0.034,
                 5.0,

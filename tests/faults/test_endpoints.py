@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import math
-import asyncio
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -123,11 +123,11 @@ async def test_requests_per_minute_are_kept(
 
 
 async def sent_after_a_hold(annotator: Any, requests: Any, server: Any, seconds: float) -> int:
-    """How many requests went out in the ``seconds`` after a pause of 1.5 seconds."""
+    """How many requests went out in the ``seconds`` after a pause of 3.5 seconds."""
     run = asyncio.create_task(collect(annotator, requests, MemoryReplyStore()))
     await asyncio.sleep(0.5)
     annotator.pause()
-    await asyncio.sleep(1.5)
+    await asyncio.sleep(3.5)
     before = len(server.log())
     annotator.resume()
     await asyncio.sleep(seconds)
@@ -165,11 +165,11 @@ async def test_a_server_that_asks_to_wait_is_not_met_by_all_who_waited(
     server = serve()
     annotator = annotator_for(server, requests_per_minute=600)
     await annotator.check()
-    server.configure(faults=["429-after"], fault_share=1.0, retry_after=1.5)
+    server.configure(faults=["429-after"], fault_share=1.0, retry_after=2.5)
     run = asyncio.create_task(collect(annotator, label_requests(200), MemoryReplyStore()))
     await asyncio.sleep(0.5)
     server.configure(fault_share=0.0)
-    await asyncio.sleep(2.0)
+    await asyncio.sleep(3.0)
     run.cancel()
     await asyncio.gather(run, return_exceptions=True)
     answered = [entry["time"] for entry in server.log() if entry["delivered"]][1:]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,8 +26,9 @@ from imfl_tui import drafts
 from imfl_tui import jobs as job_states
 from imfl_tui.drafts import Draft
 from imfl_tui.fuzzy import ranked
-from imfl_tui.jobs import Jobs, describe
+from imfl_tui.jobs import Annotation, Jobs, describe
 from imfl_tui.keymap import assign_label_keys, check_keymap, key_name
+from imfl_tui.lines.annotate import figure_lines
 from imfl_tui.preferences import Preferences, load_preferences, save_preferences
 from imfl_tui.questions import without_later_answers
 from imfl_tui.queue import Batch
@@ -200,7 +202,17 @@ def test_the_pace_is_the_median_of_recent_answers():
 
 def annotated(done: int) -> Annotated:
     reply = Reply(done, 1, Purpose.ANNOTATE, ReplyStatus.OK, "a", "openai:m", "h")
-    return Annotated(reply, done, 800, 4, 0, 0, 0.31, 0.02, 5.0, 200.0, 60.0)
+    return Annotated(reply, done, 800, 4, 0, {}, 0.31, 0.02, 5.0, 200.0, 60.0)
+
+
+def test_the_screen_says_how_replies_ended_and_only_what_there_is():
+    counts = {ReplyStatus.OK: 1200, ReplyStatus.REFUSED: 3, ReplyStatus.RATE_LIMITED: 1}
+    last = replace(annotated(1204), statuses=counts)
+    lines = figure_lines(Annotation(last), 60)
+    words = " ".join("".join(span.text for span in part) for part in lines)
+    assert all(said in words for said in ("1,200 ok", "3 refused", "1 rate limited"))
+    assert "invalid" not in words
+    assert all(sum(len(span.text) for span in part) <= 60 for part in lines)
 
 
 def test_events_fold_into_one_snapshot_for_the_header():

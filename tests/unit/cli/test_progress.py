@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from imfl_engine.events import (
+    Annotated,
     ModelReady,
     Notice,
     Progress,
@@ -17,7 +18,7 @@ from imfl_engine.events import (
     StepStarted,
     TrainingProgress,
 )
-from imfl_engine.types import Step, StepKind
+from imfl_engine.types import Purpose, Reply, ReplyStatus, Step, StepKind
 from imfl_tui.cli import progress
 from imfl_tui.cli.progress import Reporter, shown
 
@@ -36,6 +37,18 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 def train(step: int) -> TrainingProgress:
     return TrainingProgress(step, 100, step / 50, 0.5, 42.0, None, "cpu")
+
+
+def test_the_bar_says_how_replies_ended_and_only_what_there_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    counts = {ReplyStatus.OK: 8, ReplyStatus.REFUSED: 1, ReplyStatus.FAILED: 2}
+    reply = Reply(1, 1, Purpose.ANNOTATE, ReplyStatus.FAILED, None, "openai:m", "h")
+    said: list[str] = []
+    reporter = Reporter()
+    monkeypatch.setattr(reporter, "_update", lambda text, *_: said.append(text))
+    reporter.show(Annotated(reply, 11, 20, 4, 0, counts, 0.25, 0.0, 5.0, 200.0, None))
+    assert said == ["annotate · $0.25 · 8 ok · 1 refused · 2 failed"]
 
 
 def test_without_a_terminal_each_step_is_one_line(
