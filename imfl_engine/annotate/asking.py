@@ -138,15 +138,26 @@ class Asker:
 
     def shrink(self, fault: Fault, sent: TokenRange) -> bool:
         """Learn from a refused prompt how long one may be; False when it cannot get shorter."""
-        learned = learned_window(fault.message)
-        if learned is not None and (self.window is None or learned < self.window):
-            self.window = learned
+        if self.learn_window(fault):
             return True
-        shorter = int(sent.likely * self.calibration.factor * 0.7)
-        if shorter < LEAST_ROOM:
+        shorter = self.shorter(sent)
+        if shorter is None:
             return False
         self._most_room = min(self._most_room or shorter, shorter)
         return True
+
+    def learn_window(self, fault: Fault) -> bool:
+        """Take over the context window that a refusal names; False when that is nothing new."""
+        learned = learned_window(fault.message)
+        if learned is None or (self.window is not None and learned >= self.window):
+            return False
+        self.window = learned
+        return True
+
+    def shorter(self, sent: TokenRange) -> int | None:
+        """The tokens to try after ``sent`` were too many; None when it cannot get shorter."""
+        tokens = int(sent.likely * self.calibration.factor * 0.7)
+        return tokens if tokens >= LEAST_ROOM else None
 
     def allow_more_output(self, used: int) -> bool:
         """After an answer was cut off at ``used`` tokens of thinking: raise the limit."""

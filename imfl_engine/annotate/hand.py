@@ -10,13 +10,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from imfl_engine.annotate.asking import Asker
+from imfl_engine.annotate.asking import LEAST_ROOM, Asker
 from imfl_engine.annotate.completion import Answer, Usage
 from imfl_engine.annotate.faults import Fault, FaultKind, Redactor
 from imfl_engine.annotate.ports import PaidAnswer
-from imfl_engine.annotate.prompts import Message, Prompt, build_prompt, repair_messages
+from imfl_engine.annotate.prompts import Message, Prompt, build_prompt, labels_of, repair_turn
 from imfl_engine.annotate.replies import is_refusal, label_log_probabilities, parse_label
-from imfl_engine.annotate.tokens import TokenRange, count_tokens
+from imfl_engine.annotate.tokens import TokenRange, count_messages, count_tokens
 from imfl_engine.settings import Task
 from imfl_engine.types import AnnotationRequest, Reply, ReplyStatus
 
@@ -76,15 +76,24 @@ class ItemInHand:
         self._redact = redact
         self._started = time.monotonic()
         self._bad_answer: str | None = None
+        self._repair_room: int | None = None
+        """Tokens that this item's repair may have, once it was refused for its length."""
 
     def prompt(self) -> Prompt:
-        """The prompt in the form and length that the endpoint takes now."""
+        """The prompt in the form and length that the endpoint takes now, with room for a repair."""
         asker = self._asker
+        room = asker.room
+        if self._repair_room is not None:
+            room = min(room or self._repair_room, self._repair_room)
+        if room is not None and self._bad_answer is not None:
+            labels = labels_of(self._task, self.request.item)
+            turn = count_messages(repair_turn(labels, asker.style, self._bad_answer)).likely
+            room = max(room - math.ceil(turn * asker.calibration.factor), LEAST_ROOM)
         return build_prompt(
             self._task,
             self.request,
             style=asker.style,
-            room=asker.room,
+            room=room,
             factor=asker.calibration.factor,
         )
 
@@ -92,7 +101,10 @@ class ItemInHand:
         """What is sent next: the prompt, or the prompt with the request for a repair."""
         if self._bad_answer is None:
             return prompt.messages
-        return repair_messages(prompt, self._bad_answer)
+        return (
+            *prompt.messages,
+            *repair_turn(prompt.labels, prompt.style, self._bad_answer),
+        )
 
     def repair(self, bad_answer: str) -> None:
         """The answer was unusable; ask for a better one next."""
@@ -117,10 +129,16 @@ class ItemInHand:
         """Whether the next request can avoid what this one was refused for."""
         if fault.kind is FaultKind.UNSUPPORTED:
             return self._asker.adapt(fault)
-        if fault.kind is FaultKind.TOO_LONG:
-            body = self._asker.body(prompt.messages, prompt.labels)
-            return self._asker.shrink(fault, self._asker.count(body))
-        return False
+        if fault.kind is not FaultKind.TOO_LONG:
+            return False
+        sent = self._asker.count(self._asker.body(self.messages(prompt), prompt.labels))
+        if self._bad_answer is None:
+            return self._asker.shrink(fault, sent)
+        # A repair is longer than the questions: its refusal says nothing about those.
+        if not self._asker.learn_window(fault):
+            self._repair_room = self._asker.shorter(sent)
+            return self._repair_room is not None
+        return True
 
     def usage(self, answer: Answer, count: TokenRange, output_limit: int) -> Usage:
         """The server's count where it can be true, else ours (and a note that it is ours)."""

@@ -168,15 +168,14 @@ def build_prompt(
     return make(item, guidelines)
 
 
-def repair_messages(prompt: Prompt, bad_answer: str) -> tuple[Message, ...]:
-    """The prompt again with the unusable answer and what was wrong with it."""
-    if prompt.style == "json":
-        wanted = f"a JSON object like {answer(prompt.labels[0], 'json')} whose label is one of"
+def repair_turn(labels: Sequence[str], style: Style, bad_answer: str) -> tuple[Message, ...]:
+    """What follows the prompt to repair an answer: the unusable one and what was wrong with it."""
+    if style == "json":
+        wanted = f"a JSON object like {answer(labels[0], 'json')} whose label is one of"
     else:
         wanted = "exactly one of these and nothing else"
-    names = ", ".join(json.dumps(label, ensure_ascii=False) for label in prompt.labels)
+    names = ", ".join(json.dumps(label, ensure_ascii=False) for label in labels)
     return (
-        *prompt.messages,
         {"role": "assistant", "content": bad_answer[:500] or "(no answer)"},
         {"role": "user", "content": f"That is not a valid answer. Answer with {wanted}: {names}."},
     )

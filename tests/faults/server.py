@@ -64,6 +64,7 @@ class Config:
     adds_to_prompt: int = 0  # tokens that are billed with every request
     refuses: tuple[str, ...] = ()  # parameters answered with 400
     window: int = 0
+    longest_repair: int = 0  # tokens of a request for a repair, above which it is too long
     gullible: bool = False  # does what the item says
     cached: int = 0
     key: str = ""
@@ -215,6 +216,8 @@ class Server:
         if config.reasoning and body.get("temperature") not in (None, 1):
             return error("Unsupported value: 'temperature'", param="temperature")
         tokens = prompt_tokens(body)
+        if config.longest_repair and tokens > config.longest_repair and is_repair(body):
+            return error("The prompt is too long.")
         if config.window and tokens + output_limit(body) > config.window:
             return error(
                 f"This model's maximum context length is {config.window} tokens, you asked for "
@@ -328,8 +331,7 @@ class Server:
             "usage_ok": True,
             "input": tokens[0],
             "output": tokens[1],
-            "repair": len(body["messages"]) > 2
-            and "not a valid" in body["messages"][-1]["content"],
+            "repair": is_repair(body),
             "batch": batch,
             "time": time.time(),
         }
@@ -448,6 +450,10 @@ def labels_of(body: dict[str, Any]) -> list[str]:
 
 def wants_json(body: dict[str, Any]) -> bool:
     return "JSON object" in body["messages"][0]["content"] or "response_format" in body
+
+
+def is_repair(body: dict[str, Any]) -> bool:
+    return len(body["messages"]) > 2 and "not a valid" in body["messages"][-1]["content"]
 
 
 def prompt_tokens(body: dict[str, Any]) -> int:

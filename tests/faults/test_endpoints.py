@@ -315,3 +315,32 @@ async def test_a_401_ends_the_run_even_after_answers(
     server.configure(key="another")
     with pytest.raises(KeyMissing, match="401"):
         await collect(annotator, label_requests(5), MemoryReplyStore())
+
+
+async def test_a_repair_fits_the_window_by_leaving_out_examples(
+    serve: Any, annotator_for: Any, label_requests: Any
+) -> None:
+    server = serve()
+    annotator = annotator_for(server, guidelines="", context_tokens=450)
+    await annotator.check()
+    server.configure(faults=["prose"], fault_share=1.0, window=450)
+    requests = label_requests(6, shots=8)
+    replies = await collect(annotator, requests, MemoryReplyStore())
+    assert {reply.status for reply in replies} == {ReplyStatus.INVALID}
+    assert not [entry for entry in server.log() if entry["fault"] == "400"]
+    assert sum(entry["repair"] for entry in server.log()) == 6
+
+
+async def test_a_repair_refused_for_its_length_shortens_no_other_prompt(
+    serve: Any, annotator_for: Any, label_requests: Any
+) -> None:
+    server = serve()
+    annotator = annotator_for(server, concurrency=1)
+    await annotator.check()
+    server.configure(faults=["prose"], fault_share=1.0, longest_repair=300)
+    [repaired] = await collect(annotator, label_requests(1, shots=8), MemoryReplyStore())
+    assert repaired.status is ReplyStatus.INVALID
+    assert 0 < len(repaired.demonstration_ids) < 8
+    server.configure(fault_share=0.0)
+    others = await collect(annotator, label_requests(5, shots=8, first=50), MemoryReplyStore())
+    assert {len(reply.demonstration_ids) for reply in others} == {8}

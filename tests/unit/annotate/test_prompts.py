@@ -15,7 +15,7 @@ from imfl_engine.annotate.prompts import (
     cut,
     labels_of,
     prompt_hash,
-    repair_messages,
+    repair_turn,
 )
 from imfl_engine.annotate.tokens import Calibration, count_messages, count_tokens
 from imfl_engine.settings import LabelSpec, Task
@@ -131,7 +131,7 @@ def test_data_closes_no_delimiter_and_is_otherwise_unchanged(text: str) -> None:
 
 def test_a_repair_names_the_labels_and_the_bad_answer() -> None:
     prompt = build_prompt(TASK, request(), style="plain")
-    messages = repair_messages(prompt, "who knows")
+    messages = (*prompt.messages, *repair_turn(prompt.labels, prompt.style, "who knows"))
     assert messages[:-2] == prompt.messages
     assert messages[-2] == {"role": "assistant", "content": "who knows"}
     assert '"good", "bad"' in messages[-1]["content"]
