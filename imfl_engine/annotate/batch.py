@@ -14,6 +14,7 @@ from imfl_engine.annotate.batch_jobs import GROUP, BatchJobs, chunks
 from imfl_engine.annotate.hand import Verdict, for_request
 from imfl_engine.annotate.item import ItemAsker
 from imfl_engine.annotate.ledger import Ledger
+from imfl_engine.annotate.limits import Gate
 from imfl_engine.annotate.ports import Change, Committed, ReplyStore
 from imfl_engine.events import Annotated, Notice, Progress
 from imfl_engine.types import AnnotationRequest, Reply, ReplyStatus
@@ -32,6 +33,7 @@ class BatchRun:
         item_asker: ItemAsker,
         store: ReplyStore,
         ledger: Ledger,
+        gate: Gate,
         name: str,
         hash_of: Callable[[AnnotationRequest], str],
         poll: float | None = None,
@@ -40,6 +42,7 @@ class BatchRun:
         self._items = item_asker
         self._store = store
         self._ledger = ledger
+        self._gate = gate
         self._hashes = [hash_of(request) for request in requests]
         self._jobs = BatchJobs(
             dict(zip(self._hashes, requests, strict=True)),
@@ -64,7 +67,18 @@ class BatchRun:
                 yield self._event(reply)
             if not pending:
                 return
-            await self._jobs.submit(list(dict.fromkeys(pending.values())))
+            if self._gate.paused:
+                total = len(self._requests)
+                yield Progress("annotate", self._done, total, detail="batch not submitted: paused")
+            await self._gate.resumed()
+            submitted = await self._jobs.submit(list(dict.fromkeys(pending.values())))
+            yield Notice(
+                "info",
+                f"A batch of {submitted:,} {'request' if submitted == 1 else 'requests'} was "
+                "submitted; until it is done the provider is asked about it again and again.",
+                "It can take up to a day. It goes on without this program: run the step again to "
+                "collect it.",
+            )
 
     async def _known(self, pending: dict[int, str]) -> AsyncIterator[Reply]:
         """Take every request that has a reply, or will not get one, out of ``pending``."""

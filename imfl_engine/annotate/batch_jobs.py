@@ -83,8 +83,8 @@ class BatchJobs:
         """This annotator's jobs that are not finished, oldest first."""
         return [job for job in await self._store.batches() if job.annotator == self._name]
 
-    async def submit(self, hashes: Sequence[str]) -> None:
-        """Send off a batch of as many of ``hashes`` as one batch and the budget allow.
+    async def submit(self, hashes: Sequence[str]) -> int:
+        """Send off a batch of as many of ``hashes`` as one batch and the budget allow; return how many.
 
         Raises `BudgetReached` when the budget does not allow a single one.
         """
@@ -148,6 +148,7 @@ class BatchJobs:
         except ImflError:
             await self._abandon(job)
             raise
+        return len(entries)
 
     async def _send_off(self, job: BatchJob, content: bytes) -> None:
         file_id = await self._provider.upload(content)

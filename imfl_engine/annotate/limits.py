@@ -92,7 +92,8 @@ class Gate:
         self._narrowed = float("-inf")
         self._next_start = 0.0
         self._latency: float | None = None
-        self._paused = False
+        self._going = asyncio.Event()
+        self._going.set()
         self._timer: asyncio.TimerHandle | None = None
         self._waiting: deque[tuple[asyncio.Future[None], float]] = deque()
 
@@ -155,12 +156,24 @@ class Gate:
 
     def pause(self, paused: bool) -> None:
         """Let nothing start, or go on."""
-        self._paused = paused
-        self._wake()
+        if paused:
+            self._going.clear()
+        else:
+            self._going.set()
+            self._wake()
+
+    @property
+    def paused(self) -> bool:
+        """Whether nothing may start."""
+        return not self._going.is_set()
+
+    async def resumed(self) -> None:
+        """Wait until there is no pause; for what is sent without a slot."""
+        await self._going.wait()
 
     def _may_start(self, tokens: float) -> bool:
         return (
-            not self._paused
+            not self.paused
             and self._in_flight < self.width
             and self._seconds_until_start(tokens) <= 0
         )

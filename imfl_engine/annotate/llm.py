@@ -148,6 +148,7 @@ class EndpointAnnotator:
                     item_asker=self._item_asker(ledger, price),
                     store=store,
                     ledger=ledger,
+                    gate=self._gate,
                     name=self.name,
                     hash_of=self.hash_of,
                     poll=self._poll,

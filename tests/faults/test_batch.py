@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -210,3 +211,30 @@ async def test_a_batch_at_another_address_is_not_looked_for_here(
         await run(annotator_for(other, batch=True), requests, store)
     assert "annotator.base_url" in caught.value.hint
     assert len(await store.batches()) == 1
+
+
+async def test_a_submitted_batch_is_told_once_with_its_size(
+    serve: Any, annotator_for: Any, label_requests: Any
+) -> None:
+    events = await run(annotator_for(serve(), batch=True), label_requests(12), MemoryReplyStore())
+    told = [e for e in events if isinstance(e, Notice) and "was submitted" in e.text]
+    assert len(told) == 1
+    assert "12 requests" in told[0].text
+    assert events.index(told[0]) < min(
+        index for index, event in enumerate(events) if hasattr(event, "reply")
+    )
+
+
+async def test_no_batch_is_submitted_while_paused(
+    serve: Any, annotator_for: Any, label_requests: Any
+) -> None:
+    store = MemoryReplyStore()
+    annotator = annotator_for(serve(), batch=True)
+    await annotator.check()
+    annotator.pause()
+    running = asyncio.create_task(run(annotator, label_requests(6), store))
+    await asyncio.sleep(0.5)
+    assert await store.batches() == []
+    assert (await store.balance()).reserved == 0
+    annotator.resume()
+    assert len(replies_of(await running)) == 6
