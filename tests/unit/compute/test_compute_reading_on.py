@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from compute_helpers import collect, make_job, make_texts, predict_all
 
 from imfl_engine.compute import finetune, predict
@@ -32,7 +33,10 @@ def run(spec: TrainingJob, folder: Path, came: threading.Event | None = None) ->
 
     training = {field.name: getattr(spec, field.name) for field in fields(spec)}
     workshop = Workshop.open("cpu:float32", 1, folder)
-    finetune.train(Job(0, folder, send), workshop, training=training)
+    try:
+        finetune.train(Job(0, folder, send), workshop, training=training)
+    finally:
+        torch.set_flush_denormal(False)  # other tests of this process count with such numbers
     return sent
 
 
