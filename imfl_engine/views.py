@@ -24,6 +24,10 @@ class RoundProgress:
     state: Literal["done", "now", "planned"]
 
 
+LEAST_USD = 1e-9
+"""US dollars; below it is what sums of floats leave behind."""
+
+
 @dataclass(frozen=True, slots=True)
 class BudgetUse:
     """Spent against the limits; money in US dollars, time in minutes of the person.
@@ -42,6 +46,12 @@ class BudgetUse:
     minutes_spent: float
     minutes_limit: float | None
     money_lost: float = 0.0
+
+    @property
+    def money_under_way(self) -> float:
+        """What requests under way may cost; what sums of floats leave behind is nothing."""
+        under_way = self.money_reserved - self.money_lost
+        return under_way if under_way >= LEAST_USD else 0.0
 
     @property
     def money_left(self) -> float | None:

@@ -62,9 +62,14 @@ class Evidence:
         return np.asarray(both if self.measured is None else both & self.measured)
 
     @property
+    def llm_alone(self) -> NDArray[np.bool_]:
+        """The LLM labels of items without one of the person's own, kept ones included."""
+        return np.asarray((self.llm >= 0) & (self.human < 0))
+
+    @property
     def in_doubt(self) -> NDArray[np.bool_]:
         """The LLM labels that no person has looked at."""
-        return np.asarray((self.llm >= 0) & (self.human < 0) & ~self.confirmed_mask)
+        return np.asarray(self.llm_alone & ~self.confirmed_mask)
 
     def take(self, rows: NDArray[Any]) -> Evidence:
         """Return the evidence of some rows, by index or mask."""

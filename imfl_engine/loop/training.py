@@ -162,7 +162,7 @@ async def _training_set(
 def _counted(training_set: TrainingSet, fitted: _Fitted) -> dict[str, Any]:
     """Return what is trained on in numbers, for the record of the step."""
     evidence = fitted.gathered.evidence
-    llm_alone = (evidence.llm >= 0) & (evidence.human < 0)
+    llm_alone = evidence.llm_alone
     return {
         "examples": len(training_set.ids),
         "examples_by_llm": int(np.isin(training_set.ids, evidence.ids[llm_alone]).sum()),
@@ -182,10 +182,10 @@ def _answer_weights(settings: Settings, fitted: LabelModel | None) -> NDArray[np
 
 def _mean_weight(evidence: Evidence, answer_weights: NDArray[np.float64] | None) -> float:
     """Return what an LLM label counts in the mean."""
-    alone = (evidence.llm >= 0) & (evidence.human < 0)
-    if answer_weights is None or not alone.any():
+    answers = evidence.llm[evidence.llm_alone]
+    if answer_weights is None or not len(answers):
         return 1.0
-    return float(answer_weights[evidence.llm[alone]].mean())
+    return float(answer_weights[answers].mean())
 
 
 async def _fit(context: LoopContext, gathered: Gathered) -> LabelModel:

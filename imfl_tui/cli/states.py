@@ -10,16 +10,13 @@ import typer
 
 from imfl_engine.errors import SettingsError
 from imfl_engine.types import Interval, ReplyStatus, Step
-from imfl_engine.views import BudgetUse, CostEstimate, Status
+from imfl_engine.views import LEAST_USD, BudgetUse, CostEstimate, Status
 from imfl_tui.cli import options as opt
 from imfl_tui.cli.opened import opened
 from imfl_tui.cli.settings_given import parse_value
 from imfl_tui.cli.shell import jsonable, show, show_json
 from imfl_tui.lines.price import price_words
 from imfl_tui.text import duration, money, plural, thousands
-
-LEAST_SHOWN_USD = 1e-9
-"""US dollars; below it is what sums leave behind."""
 
 
 async def status(project: opt.ProjectPath, json: opt.AsJson = False) -> None:
@@ -77,10 +74,9 @@ def status_lines(status: Status) -> list[str]:
 def money_words(budget: BudgetUse) -> str:
     """What is spent, what requests under way may cost, and what was possibly billed for nothing."""
     words = f"{money(budget.money_spent)} spent"
-    under_way = budget.money_reserved - budget.money_lost
-    if under_way >= LEAST_SHOWN_USD:
-        words += f", {money(under_way)} reserved for requests under way"
-    if budget.money_lost >= LEAST_SHOWN_USD:
+    if budget.money_under_way:
+        words += f", {money(budget.money_under_way)} reserved for requests under way"
+    if budget.money_lost >= LEAST_USD:
         words += (
             f", up to {money(budget.money_lost)} more possibly billed for answers that never came"
         )
@@ -186,9 +182,8 @@ def _limit_lines(status: Status, *, priced: bool) -> list[str]:
     used = f"{money(budget.money_spent)} spent"
     if budget.money_lost:
         used += f", {money(budget.money_lost)} may have been billed without an answer"
-    under_way = budget.money_reserved - budget.money_lost
-    if under_way > 0:
-        used += f", {money(under_way)} reserved"
+    if budget.money_under_way:
+        used += f", {money(budget.money_under_way)} reserved"
     if budget.money_left is not None and budget.money_limit is not None:
         left = _left(status, "money_usd", money(budget.money_left), over=status.money_spent_up)
         lines.append(f"limit      {money(budget.money_limit)}: {used}, {left}")
