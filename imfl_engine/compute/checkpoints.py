@@ -48,7 +48,7 @@ def replacing(folder: Path) -> Iterator[Path]:
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     fresh = folder.parent / f".{folder.name}.new"
-    old = folder.parent / f".{folder.name}.old"
+    old = _set_aside(folder)
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir()
     try:
@@ -72,7 +72,7 @@ def replacing(folder: Path) -> Iterator[Path]:
 
 def existing(folder: Path) -> Path:
     """``folder``, brought back first if a kill in the middle of `replacing` had moved it away."""
-    old = folder.parent / f".{folder.name}.old"
+    old = _set_aside(folder)
     if not folder.exists() and old.exists():
         old.rename(folder)
     return folder
@@ -80,7 +80,12 @@ def existing(folder: Path) -> Path:
 
 def is_there(folder: Path) -> bool:
     """Whether `existing` would find a model; moves nothing, as another process may be replacing it."""
-    return folder.is_dir() or (folder.parent / f".{folder.name}.old").is_dir()
+    return folder.is_dir() or _set_aside(folder).is_dir()
+
+
+def _set_aside(folder: Path) -> Path:
+    """Where `replacing` keeps the model before until the new one is in its place."""
+    return folder.parent / f".{folder.name}.old"
 
 
 def clear_unfinished(folder: Path) -> None:
