@@ -54,6 +54,11 @@ class Device:
         threads = f"{self.threads} thread{'s' if self.threads > 1 else ''}"
         return f"{processor_name()}, {threads}"
 
+    @property
+    def number_format(self) -> str:
+        """``bfloat16`` or ``float32``."""
+        return str(self.dtype).removeprefix("torch.")
+
     def autocast(self) -> Any:
         """The context to compute in: bf16 autocast where that is faster."""
         if self.dtype is torch.float32:
@@ -94,7 +99,7 @@ class Device:
             kind=self.kind,
             memory_total=total,
             memory_free=free,
-            dtype=str(self.dtype).removeprefix("torch."),
+            dtype=self.number_format,
             threads=self.threads,
             fallback=self.fallback,
         )

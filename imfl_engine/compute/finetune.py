@@ -94,7 +94,7 @@ def fit(job: Job, workshop: Workshop, spec: TrainingJob, architecture: Architect
         workshop.remember(spec.folder, trained)
         seconds = time.perf_counter() - started
         # With the number format: the same seed gives the same model only in the same one.
-        name = f"{workshop.device.name}, {str(workshop.device.dtype).removeprefix('torch.')}"
+        name = f"{workshop.device.name}, {workshop.device.number_format}"
         job.emit(ModelReady(spec.folder, seconds, name, outcome.samples_per_second))
 
     with ThreadPoolExecutor(1, "checkpoint") as beside:

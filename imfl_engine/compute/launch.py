@@ -56,7 +56,7 @@ def train(job: Job, workshop: Workshop, spec: TrainingJob) -> ModelReady:
     threads = max(1, device.threads // spec.processes)
     options = {
         "--device": device.kind,
-        "--dtype": str(device.dtype).removeprefix("torch."),
+        "--dtype": device.number_format,
         "--threads": str(threads),
         "--work": str(workshop.work),
         "--request": str(request),
