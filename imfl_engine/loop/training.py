@@ -102,6 +102,7 @@ async def train(
                 details["samples_per_second"] = told.samples_per_second
                 await _complete(context, round, details, fitted)
             yield told
+    assert "device" in details, "a training that ends without an error has told of its model"
     matrix = scored.matrix
     if matrix is not None:
         await context.database.write(
