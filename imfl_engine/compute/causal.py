@@ -26,6 +26,8 @@ from imfl_engine.compute.checkpoints import CheckpointRecord, read_record
 from imfl_engine.compute.models import Trained, load_pretrained, load_tokenizer
 from imfl_engine.compute.optimise import Outcome, optimise
 from imfl_engine.compute.recipe import Parameters, Recipe
+from imfl_engine.compute.recomputing import recompute_layers
+from imfl_engine.compute.room import training_room
 from imfl_engine.compute.tokens import encode
 from imfl_engine.compute.wire import IndexArray, TrainingJob
 from imfl_engine.errors import ModelError
@@ -45,8 +47,6 @@ RECIPE = Recipe(
     weight_decay=0.0,
 )
 RANK = 16
-LARGE = 1_500_000_000
-"""Parameters above which gradient checkpointing is on from the start."""
 
 SUFFIX: dict[TaskKind, str] = {"classification": "\nLabel:", "multiple-choice": "\nCorrect?"}
 
@@ -81,8 +81,6 @@ def fit(job: Job, workshop: Workshop, spec: TrainingJob) -> tuple[Trained, Outco
         )
         model = peft.get_peft_model(base, config)
     model = encoder.StockClassifier(model.to(workshop.device.torch_device))
-    if sum(parameter.numel() for parameter in model.parameters()) > LARGE:
-        checkpoint_gradients(model)
     tokens = encode(tokenizer, spec.inputs, max_length=spec.max_length, task=spec.kind)
     options = spec.targets.shape[1] if spec.kind == "multiple-choice" else 0
     rows = encoder.rows_by(model, tokens, workshop.device.torch_device)
@@ -90,16 +88,22 @@ def fit(job: Job, workshop: Workshop, spec: TrainingJob) -> tuple[Trained, Outco
     def logits(items: IndexArray) -> torch.Tensor:
         return encoder.item_logits(rows, tokens, items, options)
 
+    def save_memory() -> bool:
+        return recompute_layers(model.model)
+
+    device, parameters, lengths = workshop.device, trained_parameters(model), tokens.item_lengths
     outcome = optimise(
         job,
-        workshop.device,
+        device,
         spec,
         RECIPE,
-        parameters=trained_parameters(model),
+        parameters=parameters,
         logits=logits,
-        lengths=tokens.item_lengths,
+        room=training_room(
+            device, model, parameters, lengths, adapters=True, save_memory=save_memory
+        ),
         set_training=model.train,
-        save_memory=lambda: checkpoint_gradients(model),
+        save_memory=save_memory,
         team=workshop.team,
     )
     return Trained(record, model.eval(), tokenizer), outcome
@@ -207,16 +211,6 @@ def trained_parameters(model: Any) -> Parameters:
         body=[parameter for name, parameter in named if "score" not in name],
         head=[parameter for name, parameter in named if "score" in name],
     )
-
-
-def checkpoint_gradients(model: encoder.StockClassifier) -> bool:
-    """Trade time for memory; False if that is on already or the architecture cannot."""
-    whole = model.model
-    if getattr(whole, "is_gradient_checkpointing", True):
-        return False
-    whole.enable_input_require_grads()
-    whole.gradient_checkpointing_enable()
-    return True
 
 
 def save_causal(model: Any, tokenizer: Any, record: CheckpointRecord, folder: Path) -> None:

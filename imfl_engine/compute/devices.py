@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import platform
 import time
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from imfl_engine.compute.allocator import give_back_memory
+from imfl_engine.compute.system_memory import resident_memory, system_memory
 from imfl_engine.compute.wire import DeviceInfo
 
 if TYPE_CHECKING:
@@ -75,7 +75,8 @@ class Device:
         if self.kind == "mps":
             total = int(torch.mps.recommended_max_memory())
             return total, total - int(torch.mps.driver_allocated_memory())
-        return system_memory()
+        memory = system_memory()
+        return memory.total, memory.free
 
     def used(self) -> int | None:
         """Bytes this process holds on the device; None where nobody counts."""
@@ -213,25 +214,6 @@ def processor_name() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine() or "CPU"
-
-
-def system_memory() -> tuple[int, int]:
-    """Total and available memory of the machine in bytes (0 where the system does not say)."""
-    with contextlib.suppress(OSError, ValueError, KeyError):
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        kilobytes = {line.split(":")[0]: int(line.split()[1]) for line in lines if ":" in line}
-        return kilobytes["MemTotal"] * 1024, kilobytes["MemAvailable"] * 1024
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        return total, total // 2
-    return 0, 0
-
-
-def resident_memory() -> int | None:
-    """Bytes of memory this process occupies, where the system says."""
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    return None
 
 
 def describe(job: Job, workshop: Workshop) -> None:

@@ -71,3 +71,11 @@ def pool_dropout(model: Any, seed: int, dtype: torch.dtype) -> None:
                 if child.p not in pools:
                     pools[child.p] = MaskPool(child.p, seed + len(pools), dtype)
                 setattr(module, name, PooledDropout(child.p, pools[child.p]))
+
+
+def unpool_dropout(model: Any) -> None:
+    """Put PyTorch's dropout back, in place: it drops the same when a layer is computed once more."""
+    for module in list(model.modules()):
+        for name, child in list(module.named_children()):
+            if isinstance(child, PooledDropout):
+                setattr(module, name, torch.nn.Dropout(child.p).train(child.training))

@@ -26,6 +26,8 @@ from imfl_engine.compute.job import Cancelled
 from imfl_engine.compute.models import Trained, load_config
 from imfl_engine.compute.optimise import Outcome, optimise
 from imfl_engine.compute.recipe import Parameters, Recipe
+from imfl_engine.compute.recomputing import recompute_layers
+from imfl_engine.compute.room import training_room
 from imfl_engine.compute.tokens import encode
 from imfl_engine.compute.wire import IndexArray, ModelInput, TrainingJob
 from imfl_engine.errors import ModelError
@@ -188,16 +190,21 @@ def fit_encoder(job: Job, workshop: Workshop, spec: TrainingJob) -> tuple[Traine
     def logits(items: IndexArray) -> torch.Tensor:
         return encoder.item_logits(rows, tokens, items, options)
 
+    def save_memory() -> bool:
+        return recompute_layers(model.body)
+
+    parameters = parameters_of(model, freeze_words=spec.freeze_words)
+    lengths = tokens.item_lengths
     outcome = optimise(
         job,
         workshop.device,
         spec,
         recipe,
-        parameters=parameters_of(model, freeze_words=spec.freeze_words),
+        parameters=parameters,
         logits=logits,
-        lengths=tokens.item_lengths,
+        room=training_room(workshop.device, model, parameters, lengths, save_memory=save_memory),
         set_training=model.train,
-        save_memory=lambda: checkpoint_gradients(model),
+        save_memory=save_memory,
         team=workshop.team,
     )
     return Trained(record, model.eval(), tokenizer), outcome
@@ -235,12 +242,3 @@ def parameters_of(model: encoder.Classifier, *, freeze_words: bool) -> Parameter
         body=[parameter for parameter in trained if id(parameter) in body_ids],
         head=[parameter for parameter in trained if id(parameter) not in body_ids],
     )
-
-
-def checkpoint_gradients(model: encoder.Classifier) -> bool:
-    """Trade time for memory; False if that is on already or the architecture cannot."""
-    whole = model.bert if isinstance(model, encoder.MeanClassifier) else model.model
-    if getattr(whole, "is_gradient_checkpointing", True):
-        return False
-    whole.gradient_checkpointing_enable()
-    return True

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from imfl_engine.compute.footprint import Shape
 from imfl_engine.compute.wire import IndexArray
 from imfl_engine.errors import OutOfMemory
 
@@ -33,15 +34,12 @@ class Budget:
 
     @classmethod
     def for_inference(cls, device: Device, model: Any) -> Budget:
-        """From the device's free memory and the model's width."""
-        if device.kind == "cpu":
-            return cls(CPU_TOKENS)
-        config = next(m.config for m in model.modules() if hasattr(m, "config"))
-        width = int(getattr(config, "hidden_size", 1024))
-        inner = int(getattr(config, "intermediate_size", 0) or 4 * width)
-        bytes_per_token = 4 * (8 * width + 2 * inner)
+        """From the device's free memory and the model's shape, within what computes well there."""
         _, free = device.memory()
-        return cls(max(512, min(GPU_TOKENS, int(SHARE * free / bytes_per_token))), rows=4096)
+        fitting = int(SHARE * free / Shape.of(config_of(model)).forward_bytes())
+        if device.kind == "cpu":
+            return cls(max(1, min(CPU_TOKENS, fitting)) if free else CPU_TOKENS)
+        return cls(max(1, min(GPU_TOKENS, fitting)), rows=4096)
 
 
 class Pieces:
@@ -75,6 +73,11 @@ class Pieces:
             middle = len(part) // 2
             pending[:0] = [part[:middle], part[middle:]]
             self._parts = max(self._parts, -(-len(rows) // middle))
+
+
+def config_of(model: Any) -> Any:
+    """The ``transformers`` configuration of a model that holds one somewhere."""
+    return next(m.config for m in model.modules() if hasattr(m, "config"))
 
 
 def out_of_memory(device: Device) -> OutOfMemory:

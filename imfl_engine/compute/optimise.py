@@ -19,6 +19,7 @@ import torch
 from imfl_engine.compute.batches import padded_tokens, token_batches, training_batches
 from imfl_engine.compute.job import EtaEstimate
 from imfl_engine.compute.recipe import Parameters, Recipe
+from imfl_engine.compute.room import Room
 from imfl_engine.compute.stepper import Stepper
 from imfl_engine.compute.team import ALONE, Team
 from imfl_engine.compute.transfer import to_device
@@ -54,17 +55,18 @@ def optimise(
     *,
     parameters: Parameters,
     logits: Logits,
-    lengths: IndexArray,
+    room: Room,
     set_training: Callable[[bool], Any],
     save_memory: Callable[[], bool] = lambda: False,
     team: Team = ALONE,
 ) -> Outcome:
     """Train in place and return what was done.
 
-    ``lengths`` (n,) are tokens per example. ``save_memory`` is called when even one example does
+    ``room`` knows how long the examples are. ``save_memory`` is called when even one of them does
     not fit and says whether it could do anything (gradient checkpointing). In a ``team`` every
     process has to call this with the same rows and the same parameters.
     """
+    lengths = room.lengths
     if team.rank:  # what was drawn so far, the head, is the same everywhere; dropout is not
         torch.manual_seed(team.seed(spec.seed))
     training_rows = np.flatnonzero(~np.asarray(spec.validation, dtype=bool))
@@ -79,7 +81,7 @@ def optimise(
         for _ in range(epochs)
     ]
     loss = WeightedLoss(spec, device)
-    stepper = Stepper(device, spec, recipe, parameters, sum(map(len, plan)), size, team)
+    stepper = Stepper(device, spec, recipe, parameters, sum(map(len, plan)), room, team)
     checks = [
         validation_rows[batch]
         for batch in token_batches(lengths[validation_rows], EVALUATION_TOKENS)

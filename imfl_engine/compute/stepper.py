@@ -14,6 +14,7 @@ import torch
 
 from imfl_engine.compute.memory import is_out_of_memory, out_of_memory
 from imfl_engine.compute.recipe import Parameters, Recipe
+from imfl_engine.compute.room import Room
 from imfl_engine.compute.team import Team
 from imfl_engine.compute.wire import IndexArray
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 class Stepper:
     """AdamW with warm-up and linear decay; a batch that does not fit is accumulated in parts.
 
-    ``total`` is the number of steps to come.
+    ``total`` is the number of steps to come, ``room`` how much of a batch is computed at once.
     """
 
     def __init__(
@@ -35,7 +36,7 @@ class Stepper:
         recipe: Recipe,
         parameters: Parameters,
         total: int,
-        batch_size: int,
+        room: Room,
         team: Team,
     ) -> None:
         body_rate = spec.learning_rate or recipe.learning_rate
@@ -62,7 +63,7 @@ class Stepper:
         )
         self._norm = recipe.gradient_norm
         self._fused = fused
-        self._part = batch_size
+        self._room = room
         self._team = team
 
     def step(
@@ -83,11 +84,10 @@ class Stepper:
             except (MemoryError, RuntimeError) as error:
                 if not is_out_of_memory(error):
                     raise
-                if self._part == 1 and not save_memory():
+                if not self._room.halve(share) and not save_memory():
                     raise out_of_memory(self._device) from error
             self._optimiser.zero_grad(set_to_none=True)
             self._device.release()
-            self._part = max(1, self._part // 2)
         if self._team.size > 1:
             total = sum_gradients(self._team, self._parameters, total)
         self._clip()
@@ -112,9 +112,10 @@ class Stepper:
     ) -> torch.Tensor:
         """Add up the gradients of the loss of ``rows``, divided by ``count``; returns that loss."""
         total = torch.zeros((), device=self._device.torch_device)
-        for start in range(0, len(rows), self._part):
+        at_once = self._room.examples(rows)
+        for start in range(0, len(rows), at_once):
             with self._device.autocast():
-                part = loss(rows[start : start + self._part]) / count
+                part = loss(rows[start : start + at_once]) / count
             part.backward()
             total += part.detach()
         return total

@@ -20,6 +20,7 @@ from imfl_engine.compute.models import Workshop
 from imfl_engine.compute.optimise import WeightedLoss
 from imfl_engine.compute.padded_attention import mask_always
 from imfl_engine.compute.recipe import Parameters, Recipe
+from imfl_engine.compute.room import Room
 from imfl_engine.compute.stepper import Stepper
 from imfl_engine.compute.team import ALONE
 from imfl_engine.compute.tokens import encode
@@ -34,7 +35,9 @@ def test_gradients_are_clipped_as_torch_clips_them(scale: float, tmp_path: Path)
     features = torch.randn(4, 6, generator=torch.Generator().manual_seed(0))
     ours, theirs = (torch.nn.Parameter(torch.ones(1, 6)) for _ in range(2))
     spec = make_job(tmp_path, TEXTS)
-    stepper = Stepper(CPU, spec, RECIPE, Parameters([ours], []), 3, 4, ALONE)
+    stepper = Stepper(
+        CPU, spec, RECIPE, Parameters([ours], []), 3, Room(np.ones(4, np.int64)), ALONE
+    )
     group = {
         "params": [theirs],
         "lr": spec.learning_rate or 0.1,
@@ -85,7 +88,7 @@ def steps_of(workshop: Workshop, folder: Path) -> Callable[[], object]:
     rows = encoder.rows_by(model, tokens, workshop.device.torch_device)
     loss = WeightedLoss(spec, workshop.device)
     parameters = parameters_of(model, freeze_words=True)
-    stepper = Stepper(workshop.device, spec, RECIPE, parameters, 9, 4, ALONE)
+    stepper = Stepper(workshop.device, spec, RECIPE, parameters, 9, Room(tokens.lengths), ALONE)
     return lambda: stepper.step(np.arange(4), lambda some: loss(some, rows(some)), lambda: False)
 
 

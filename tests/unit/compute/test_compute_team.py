@@ -15,12 +15,14 @@ from compute_helpers import make_job, make_texts
 
 from imfl_engine.compute.devices import Device
 from imfl_engine.compute.recipe import Parameters, Recipe
+from imfl_engine.compute.room import Room
 from imfl_engine.compute.stepper import Stepper, sum_gradients
 from imfl_engine.compute.team import ALONE, Team
 from imfl_engine.errors import ComputeCrashed
 
 CPU = Device(torch.device("cpu"), torch.float32, 1)
 RECIPE = Recipe(epochs=1, learning_rate=0.1, head_learning_rate=0.1, batch_size=5)
+LENGTHS = np.ones(12, dtype=np.int64)
 FEATURES = torch.randn(12, 4, generator=torch.Generator().manual_seed(1))
 
 
@@ -76,7 +78,7 @@ class Model:
 def steps(team: Team, model: Model, batches: list[np.ndarray]) -> list[float]:
     spec = make_job(Path("none"), make_texts())
     parameters = Parameters(body=[model.weight, model.unused], head=[model.rare])
-    stepper = Stepper(CPU, spec, RECIPE, parameters, len(batches), 5, team)
+    stepper = Stepper(CPU, spec, RECIPE, parameters, len(batches), Room(LENGTHS), team)
     return [float(stepper.step(rows, model.loss, lambda: False)) for rows in batches]
 
 
