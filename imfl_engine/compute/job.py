@@ -104,11 +104,13 @@ class EtaEstimate:
 
     def seconds(self) -> float | None:
         """Seconds left, or None while there is nothing to estimate from."""
+        return self.seconds_of(max(0.0, self._total - self._done))
+
+    def seconds_of(self, cost: float) -> float | None:
+        """Seconds that ``cost`` takes at the pace so far; None while there is none."""
         if self._first is None:
             return None
         done, since = self._first
-        rest = max(0.0, self._total - self._done)
         if self._done > done and self._now > since:
-            return rest * (self._now - since) / (self._done - done)
-        elapsed = self._now - self._started
-        return rest * elapsed / self._done if self._done else None
+            return cost * (self._now - since) / (self._done - done)
+        return cost * (self._now - self._started) / self._done if self._done else None

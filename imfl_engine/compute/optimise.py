@@ -89,7 +89,9 @@ def optimise(
     check_cost = EVALUATION_COST * float(padded_tokens(lengths, checks).sum())
     costs = [padded_tokens(lengths, batches) for batches in plan]
     eta = EtaEstimate(sum(float(cost.sum()) + check_cost for cost in costs))
-    report = Report(job, device, total=stepper.total, epochs=epochs, eta=eta)
+    passes = sum((spec.epochs or recipe.epochs_for(n, size)) * n for n in spec.followed_by)
+    later = passes * float(np.concatenate(costs).sum()) / (epochs * len(training_rows))
+    report = Report(job, device, total=stepper.total, epochs=epochs, eta=eta, later=later)
     best = Best(parameters)
     for epoch, batches in enumerate(plan):
         set_training(True)
@@ -142,13 +144,23 @@ class WeightedLoss:
 
 
 class Report:
-    """Counts steps and sends `TrainingProgress`, reading the loss from the device only then."""
+    """Counts steps and sends `TrainingProgress`, reading the loss from the device only then.
+
+    ``later`` is the cost of what follows in the same step, in the units of ``eta``.
+    """
 
     def __init__(
-        self, job: Job, device: Device, *, total: int, epochs: int, eta: EtaEstimate
+        self,
+        job: Job,
+        device: Device,
+        *,
+        total: int,
+        epochs: int,
+        eta: EtaEstimate,
+        later: float = 0.0,
     ) -> None:
         self.steps = 0
-        self._job, self._device, self._eta = job, device, eta
+        self._job, self._device, self._eta, self._later = job, device, eta, later
         self._total, self._epochs = total, epochs
         self._samples = 0
         self._seconds = 0.0
@@ -174,6 +186,7 @@ class Report:
                     eta_seconds=self._eta.seconds(),
                     device=self._device.name,
                     memory_bytes=self._device.used(),
+                    later_seconds=self._eta.seconds_of(self._later) or 0.0,
                 )
             )
 

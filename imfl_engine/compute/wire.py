@@ -73,6 +73,8 @@ class TrainingJob:
     """Processes that fine-tune together under `accelerate launch`; the *probe* needs one only."""
     then_predict: Sequence[ModelInput] = ()
     """What the new model reads while its checkpoint is written: nobody waits for the disk."""
+    followed_by: Sequence[int] = ()
+    """Examples of each fine-tune like this one that follows, for the time they will take."""
 
 
 @dataclass(frozen=True, slots=True)

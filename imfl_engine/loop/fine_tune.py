@@ -25,10 +25,12 @@ async def fine_tune(
     validation: NDArray[np.bool_] | None = None,
     start_from: Path | None = None,
     then_predict: Sequence[Item] = (),
+    followed_by: Sequence[int] = (),
 ) -> AsyncGenerator[TrainingEvent, None]:
     """Fine-tune the target into ``folder``; events and errors are `Compute.train`'s.
 
-    ``validation`` (m,) marks examples to hold out, none by default.
+    ``validation`` (m,) marks examples to hold out, none by default; ``followed_by`` are the numbers of
+    examples of the fine-tunes that come next.
     """
     training = context.settings.training
     ids = [int(item_id) for item_id in built.ids]
@@ -54,6 +56,7 @@ async def fine_tune(
         frozen_layers=training.frozen_layers,
         processes=training.processes,
         then_predict=[model_input(item) for item in then_predict],
+        followed_by=followed_by,
     )
     async with aclosing(context.compute.train(job)) as events:
         async for event in events:

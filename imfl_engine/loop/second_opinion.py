@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from imfl_engine.loop.context import LoopContext, model_input
 from imfl_engine.loop.evidence import Gathered
 from imfl_engine.loop.fine_tune import fine_tune
 from imfl_engine.loop.holding_out import without_measured_items
+from imfl_engine.loop.time_left import TimeLeft
 from imfl_engine.settings import Settings
 
 FOLDER = "half-of-round-"
@@ -74,12 +74,15 @@ def is_believable(evidence: Evidence, fitted: LabelModel) -> bool:
 
 
 async def second_opinion(
-    context: LoopContext, gathered: Gathered, round: int
+    context: LoopContext, gathered: Gathered, round: int, *, then: int, fit_seconds: float
 ) -> AsyncGenerator[Event | HeldOut, None]:
-    """Train and ask both halves; the last event is the `HeldOut`, if both had something to learn."""
+    """Train and ask both halves; the last event is the `HeldOut`, if both had something to learn.
+
+    The time left that is told is that of the whole step: a training of ``then`` examples follows, and
+    before it a fit of the label model, which takes ``fit_seconds``.
+    """
     evidence, classes = gathered.evidence, gathered.classes
     said = np.zeros((evidence.size, len(classes)))
-    started = time.monotonic()
     both = await asyncio.to_thread(
         lambda: list(label_model.halves(evidence, classes=len(classes), seed=context.settings.seed))
     )
@@ -87,19 +90,24 @@ async def second_opinion(
     if not all(len(learn.ids) for learn in learning):
         return
     folder = context.files / f"{FOLDER}{round}"
+    time_left = TimeLeft([len(half.held) for half in both], fit_seconds=fit_seconds)
+    sizes = [*(len(learn.ids) for learn in learning), then]
     try:
         for number, (half, learn) in enumerate(zip(both, learning, strict=True)):
-            async with aclosing(fine_tune(context, folder, learn, classes)) as events:
+            time_left.begin()
+            training = fine_tune(context, folder, learn, classes, followed_by=sizes[number + 1 :])
+            async with aclosing(training) as events:
                 async for event in events:
                     if isinstance(event, TrainingProgress):
                         done, total = number * event.total + event.step, len(both) * event.total
-                        eta = (time.monotonic() - started) * (total - done) / max(done, 1)
+                        eta = time_left.training(event)
                         yield Progress("train", done, total, "steps", eta, DETAIL)
             held = [int(item_id) for item_id in evidence.ids[half.held]]
             found = await context.items_of(held)
             said[half.held] = await context.probabilities_of(
                 folder, [model_input(item) for item in found], len(classes)
             )
+            time_left.end()
     finally:
         await asyncio.to_thread(remove_halves, context.files)
     yield HeldOut(said)

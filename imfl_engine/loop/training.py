@@ -116,12 +116,18 @@ async def _fit_labels(
     """Fit the label model, with the second opinion where it is wanted and its risks are believable."""
     gathered = await gather(context)
     await asyncio.to_thread(remove_halves, context.files)
+    started = time.monotonic()
     model = await _fit(context, gathered) if (gathered.evidence.llm >= 0).any() else None
+    fit_seconds = time.monotonic() - started
     weights = _answer_weights(context.settings, model)
     if weights is not None and _mean_weight(gathered.evidence, weights) == 0:
         yield Notice("info", *SAYS_NOTHING)
     elif is_wanted(context.settings, gathered, last=last):
-        async with aclosing(second_opinion(context, gathered, round)) as opinions:
+        planned, _ = await _training_set(context, _Fitted(gathered, model, weights), round)
+        asked = second_opinion(
+            context, gathered, round, then=len(planned.ids), fit_seconds=fit_seconds
+        )
+        async with aclosing(asked) as opinions:
             async for opinion in opinions:
                 if not isinstance(opinion, HeldOut):
                     yield opinion

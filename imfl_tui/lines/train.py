@@ -128,15 +128,14 @@ def figure_lines(run: TrainingRun, width: int) -> list[Line]:
 
 
 def _lines_before(before: Progress, width: int) -> list[Line]:
-    """What comes before the training, and why."""
-    left = "" if before.eta_seconds is None else f"{duration(before.eta_seconds)} left"
+    """What comes before the training, and why; the time left is that of both."""
+    left = "" if before.eta_seconds is None else f", {duration(before.eta_seconds)} left in all"
     return [
         _steps_line(before.done, before.total, width),
         line(
             (one_line(before.detail or "preparing", 30), "accent"),
-            (" · ", "dim") if left else "",
-            left,
             (", then the training", "dim"),
+            left,
         ),
         line((WHY.get(before.detail, ""), "dim")),
     ]
