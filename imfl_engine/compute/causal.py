@@ -80,6 +80,7 @@ def fit(job: Job, workshop: Workshop, spec: TrainingJob) -> tuple[Trained, Outco
             modules_to_save=["score"],
         )
         model = peft.get_peft_model(base, config)
+    train_in_float32(model)
     model = encoder.StockClassifier(model.to(workshop.device.torch_device))
     tokens = encode(tokenizer, spec.inputs, max_length=spec.max_length, task=spec.kind)
     options = spec.targets.shape[1] if spec.kind == "multiple-choice" else 0
@@ -202,6 +203,16 @@ def linear_modules(model: Any) -> list[str]:
         if type(module).__name__ in kinds
     }
     return sorted(names - {"score"})
+
+
+def train_in_float32(model: Any) -> None:
+    """Give what is trained float32 weights, in place, also in a base of 16 bits (on a GPU).
+
+    The head comes in the base's format, where most steps of an optimiser are lost in the rounding.
+    """
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
 
 
 def trained_parameters(model: Any) -> Parameters:

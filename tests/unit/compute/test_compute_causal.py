@@ -74,6 +74,17 @@ async def test_an_adapter_loaded_again_predicts_the_same_and_can_be_continued(
     assert np.allclose(warm, continued, atol=1e-4)
 
 
+async def test_the_same_seed_gives_the_same_adapter(
+    compute: Compute, tmp_path: Path, llama: str
+) -> None:
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        job = make_job(tmp_path / name, TEXTS, target=llama, epochs=1, seed=seed)
+        await collect(compute.train(job))
+    a, b, c = ((tmp_path / name / "adapter_model.safetensors").read_bytes() for name in "abc")
+    assert a == b
+    assert a != c
+
+
 async def test_multiple_choice_by_a_causal_model(
     compute: Compute, tmp_path: Path, llama: str
 ) -> None:

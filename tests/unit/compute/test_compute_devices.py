@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from compute_helpers import collect, make_job, make_texts, predict_all
+from compute_models import write_tiny_llama
 
 from imfl_engine.compute.client import Compute, VectorChunk
 from imfl_engine.events import ModelReady, Notice
@@ -77,5 +78,21 @@ async def test_a_gpu_trains_predicts_and_embeds_like_the_cpu(
                     found[event.indices] = event.vectors
             vectors.append(found)
         assert (vectors[0] * vectors[1]).sum(1).min() > 0.999
+    finally:
+        await gpu.close()
+
+
+@pytest.mark.gpu
+@pytest.mark.asyncio(loop_scope="session")
+async def test_a_gpu_trains_adapters_of_a_causal_model(tmp_path: Path) -> None:
+    llama = str(write_tiny_llama(tmp_path / "tiny-llama"))
+    gpu = Compute(tmp_path / "work", device="cuda")
+    try:
+        if (await gpu.describe()).kind != "cuda":
+            pytest.skip("no CUDA device")
+        job = make_job(tmp_path / "m", TEXTS, target=llama, epochs=12, learning_rate=1e-2)
+        await collect(gpu.train(job))
+        found = await predict_all(gpu, job.folder, TEXTS.inputs, 3)
+        assert (found.argmax(1) == TEXTS.classes).mean() > 0.8
     finally:
         await gpu.close()

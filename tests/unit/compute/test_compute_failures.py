@@ -107,6 +107,24 @@ async def test_a_child_that_does_not_answer_a_cancellation_is_replaced(
     assert pid_of(compute) != pid
 
 
+async def test_a_child_killed_while_it_writes_leaves_the_last_good_model(
+    compute: Compute, tmp_path: Path
+) -> None:
+    folder = tmp_path / "model"
+    await collect(compute.train(make_job(folder, TEXTS, target="probe")))
+    before = await predict_all(compute, folder, TEXTS.inputs, 3)
+    training = asyncio.create_task(collect(compute.train(make_job(folder, TEXTS, epochs=1))))
+    while not any(tmp_path.glob(".model.new/*.safetensors")):
+        assert not training.done()
+        await asyncio.sleep(0)
+    os.kill(pid_of(compute), signal.SIGKILL)
+    with pytest.raises(ComputeCrashed, match="middle of a job"):
+        await training
+    assert (tmp_path / ".model.new").exists()  # it was in the middle of it
+    after = await predict_all(compute, folder, TEXTS.inputs, 3)
+    assert (before == after).all()
+
+
 async def test_a_killed_child_is_an_error_in_words_and_the_next_job_works(
     compute: Compute, tmp_path: Path
 ) -> None:

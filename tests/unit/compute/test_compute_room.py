@@ -67,7 +67,12 @@ def whole(device: Device) -> tuple[Any, Parameters]:
 
 def adapted(device: Device) -> tuple[Any, Parameters]:
     """A causal model with adapters."""
-    base = classifier("llama", num_key_value_heads=4)
+    model = adapters_on(classifier("llama", num_key_value_heads=4))
+    return model.to(device.torch_device).train(), causal.trained_parameters(model)
+
+
+def adapters_on(base: Any) -> encoder.StockClassifier:
+    """LoRA as `causal` puts it on a base."""
     config = peft.LoraConfig(
         task_type=peft.TaskType.SEQ_CLS,
         r=4,
@@ -75,8 +80,7 @@ def adapted(device: Device) -> tuple[Any, Parameters]:
         target_modules=causal.linear_modules(base),
         modules_to_save=["score"],
     )
-    model = encoder.StockClassifier(peft.get_peft_model(base, config))
-    return model.to(device.torch_device).train(), causal.trained_parameters(model)
+    return encoder.StockClassifier(peft.get_peft_model(base, config))
 
 
 def step_of(
@@ -258,6 +262,17 @@ def test_adapters_learn_from_layers_that_are_computed_again() -> None:
     step()
     changed = [not torch.equal(a, b) for a, b in zip(before, parameters.all(), strict=True)]
     assert all(changed)
+
+
+def test_what_is_trained_on_a_base_of_16_bits_has_32() -> None:
+    model = adapters_on(classifier("llama", num_key_value_heads=4).bfloat16())
+    causal.train_in_float32(model)
+    assert {p.dtype for p in model.parameters() if p.requires_grad} == {torch.float32}
+    assert torch.bfloat16 in {p.dtype for p in model.parameters()}
+    parameters = causal.trained_parameters(model)
+    before = parameters.head[0].detach().clone()
+    step_of(BF16, model.train(), parameters, 4, 12)()
+    assert (parameters.head[0] != before).float().mean() > 0.9
 
 
 def test_reading_takes_smaller_batches_where_memory_is_short(
