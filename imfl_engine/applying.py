@@ -17,7 +17,7 @@ from imfl_engine.data.predicting import open_predictions
 from imfl_engine.data.reading import Source
 from imfl_engine.errors import DataError, UsageError
 from imfl_engine.events import Event, Progress
-from imfl_engine.loop.context import LoopContext
+from imfl_engine.loop.context import LoopContext, within
 from imfl_engine.loop.runner import Loop
 from imfl_engine.metrics import evaluate
 from imfl_engine.overview import read_status
@@ -61,7 +61,7 @@ async def predict_file(
             async with aclosing(context.reading(folder, inputs, len(classes))) as events:
                 async for event in events:
                     if isinstance(event, Progress):
-                        yield Progress("predict", done + event.done, total, "items")
+                        yield within(event, done, total)
                     else:
                         await asyncio.to_thread(writer.write, batch, event)
             done += len(inputs)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -121,7 +121,7 @@ class LoopContext:
                         if isinstance(event, VectorChunk):
                             collected.put(event)
                         elif isinstance(event, Progress):
-                            yield _within(event, done + start, len(ids))
+                            yield within(event, done + start, len(ids))
                 if collected.matrix is not None:
                     keys = await self._keys_of(part)
                     await asyncio.to_thread(self._embeddings.add, embedder, keys, collected.matrix)
@@ -190,13 +190,14 @@ class LoopContext:
         return await self.database.read(lambda con: items.by_ids(con, ids))
 
 
-def _within(event: Progress, before: int, total: int) -> Progress:
-    """Place the progress of one slice in the whole."""
+def within(event: Progress, before: int, total: int) -> Progress:
+    """Place the progress of one slice in the whole; between two slices nobody knows what is left."""
     done = min(before + event.done, total)
     eta = event.eta_seconds
-    if eta is not None and event.total > event.done:
-        eta *= (total - done) / (event.total - event.done)
-    return Progress("embed", done, total, "items", eta)
+    if eta is not None and done < total:
+        rest = event.total - event.done
+        eta = eta * (total - done) / rest if rest > 0 else None
+    return replace(event, done=done, total=total, eta_seconds=eta)
 
 
 def item_text(item: Item) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 from imfl_engine.compute.collect import Collected
 from imfl_engine.compute.wire import ProbabilityChunk
 from imfl_engine.events import Event, Progress
-from imfl_engine.loop.context import LoopContext, model_input
+from imfl_engine.loop.context import LoopContext, model_input, within
 from imfl_engine.loop.sampling import STOP_SET_ROUND
 from imfl_engine.metrics import evaluate as measure
 from imfl_engine.query import cohen_kappa
@@ -75,8 +75,8 @@ async def predict_items(
             async for answer in events:
                 if isinstance(answer, ProbabilityChunk):
                     collected.put(answer)
-                else:
-                    yield Progress("evaluate", start + answer.done, len(ids), answer.unit)
+                elif isinstance(answer, Progress):
+                    yield within(answer, start, len(ids))
         if collected.matrix is not None:
             await context.database.write(
                 partial(

@@ -98,6 +98,8 @@ async def test_the_last_round_hears_both_halves_and_keeps_only_the_posteriors(ma
     assert all(e.eta_seconds > final.total / final.samples_per_second for e in heard)
     before = events[: len(events) - len(last)]
     assert not any(e.detail == "second opinion" for e in before if isinstance(e, Progress))
+    measured = [e for e in events if isinstance(e, Progress) and e.job == "evaluate"]
+    assert measured[-1].eta_seconds == 0
     assert (2, StepKind.TRAIN) in started
     assert sum(isinstance(event, ModelReady) for event in events) == 3
     folders = {path.name for path in project.context.files.iterdir() if path.is_dir()}

@@ -1,0 +1,87 @@
+"""The training loop on a model of one layer: its loss, and where it stops."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from compute_helpers import make_job, make_texts
+
+from imfl_engine.compute.devices import Device
+from imfl_engine.compute.job import Job
+from imfl_engine.compute.optimise import WeightedLoss, optimise
+from imfl_engine.compute.recipe import Parameters, Recipe
+from imfl_engine.compute.room import Room
+
+CPU = Device(torch.device("cpu"), torch.float32, 1)
+RECIPE = Recipe(epochs=12, learning_rate=0.1, head_learning_rate=0.1, batch_size=8, patience=3)
+TEXTS = make_texts()
+COUNT = len(TEXTS.inputs)
+FEATURES = torch.randn(COUNT, 6, generator=torch.Generator().manual_seed(0))
+
+
+def train(**changes: Any) -> tuple[torch.Tensor, list[dict[str, Any]]]:
+    """The weights afterwards, and what was told."""
+    weight = torch.nn.Parameter(torch.zeros(3, 6))
+    told: list[dict[str, Any]] = []
+    optimise(
+        Job(0, Path(), told.append),
+        CPU,
+        make_job(Path(), TEXTS, **changes),
+        RECIPE,
+        parameters=Parameters([weight], []),
+        logits=lambda rows: FEATURES[rows] @ weight.T,
+        room=Room(np.ones(COUNT, np.int64)),
+        set_training=lambda training: None,
+    )
+    return weight.detach(), told
+
+
+def test_training_stops_when_validation_gets_worse_and_keeps_the_best_epoch() -> None:
+    held = np.arange(COUNT) % 6 == 0
+    # What is held out says the opposite of what is taught, so every epoch is worse than the first.
+    targets = np.where(held[:, None], 1 - TEXTS.targets, TEXTS.targets) / 1.0
+    targets = (targets / targets.sum(1, keepdims=True)).astype(np.float32)
+    weight, told = train(validation=held, targets=targets)
+    checks = [one["values"]["loss"] for one in told if one["event"] == "validation"]
+    notices = [one["values"]["text"] for one in told if one["event"] == "notice"]
+    best = int(np.argmin(checks))
+    assert len(checks) == best + 1 + RECIPE.patience < RECIPE.epochs
+    assert notices == [f"Training stopped early, after epoch {len(checks)}."]
+    loss = torch.nn.functional.cross_entropy(
+        FEATURES[held] @ weight.T, torch.from_numpy(targets[held])
+    )
+    assert abs(float(loss) - checks[best]) < 1e-5
+
+
+def test_without_a_validation_share_it_goes_on_to_the_end() -> None:
+    _, told = train()
+    assert not any(one["event"] in ("validation", "notice") for one in told)
+    last = [one["values"] for one in told if one["event"] == "training"][-1]
+    assert last["step"] == last["total"]
+    assert last["epoch"] == RECIPE.epochs
+
+
+def test_the_loss_is_the_weighted_mean_of_soft_cross_entropies() -> None:
+    rng = np.random.default_rng(1)
+    targets = rng.dirichlet(np.ones(3), COUNT).astype(np.float32)
+    weights = rng.random(COUNT).astype(np.float32)
+    loss = WeightedLoss(make_job(Path(), TEXTS, targets=targets, weights=weights), CPU)
+    rows = np.array([3, 1, 7])
+    logits = torch.randn(3, 3, generator=torch.Generator().manual_seed(2))
+    expected = torch.nn.functional.cross_entropy(
+        logits, torch.from_numpy(targets[rows]), reduction="none"
+    )
+    total = (expected * torch.from_numpy(weights[rows])).sum()
+    torch.testing.assert_close(loss(rows, logits), total)
+
+
+def test_an_example_without_weight_teaches_nothing() -> None:
+    half = np.arange(COUNT) % 2 == 0
+    weights = np.where(half, 2.0, 0.0).astype(np.float32)
+    wrong = np.where(half[:, None], TEXTS.targets, np.roll(TEXTS.targets, 1, axis=1))
+    right, _ = train(weights=weights)
+    misled, _ = train(weights=weights, targets=wrong)
+    torch.testing.assert_close(right, misled)
