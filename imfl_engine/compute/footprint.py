@@ -50,6 +50,10 @@ class Shape:
         """Bytes of a token in a forward pass that keeps nothing: a layer's states in float32."""
         return 4 * (8 * self.width + 2 * self.inner)
 
+    def cache_bytes(self) -> int:
+        """Bytes of a token's keys and values in all layers, in float32."""
+        return 4 * 2 * self.layers * self.width
+
 
 @dataclass(frozen=True, slots=True)
 class Footprint:

@@ -8,22 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from imfl_engine.compute.memory import CPU_TOKENS
 from imfl_engine.compute.wire import IndexArray, LabelPrompt
 from imfl_engine.errors import ModelError
-
-if TYPE_CHECKING:
-    from imfl_engine.compute.devices import Device
 
 MINIMUM_SHARED = 8
 """Tokens a batch must have in common for its beginning to be computed apart."""
 
 BATCH_ROWS = 32
-GPU_TOKENS = 32_768
 
 TokenIds = tuple[int, ...]
 
@@ -68,12 +63,11 @@ def tokenise(tokenizer: Any, prompts: Sequence[LabelPrompt], limit: int) -> Toke
     return TokenisedPrompts(kept, labels, cut)
 
 
-def batches(tokenised: TokenisedPrompts, device: Device) -> list[IndexArray]:
-    """Prompts with the same labels, in the order of their tokens, within a token budget.
+def batches(tokenised: TokenisedPrompts, budget: int) -> list[IndexArray]:
+    """Prompts with the same labels, in the order of their tokens, within a ``budget`` of tokens.
 
     Only what a batch does not have in common counts, which is what sorting brings together.
     """
-    budget = CPU_TOKENS if device.kind == "cpu" else GPU_TOKENS
     planned: list[IndexArray] = []
     for group in tokenised.groups():
         order = sorted(group, key=lambda row: tokenised.prompts[row])

@@ -18,7 +18,7 @@ from transformers import AutoModelForCausalLM
 from imfl_engine.compute.continuations import Reader, has_plain_cache
 from imfl_engine.compute.job import ProgressMeter
 from imfl_engine.compute.label_prompts import TokenIds, batches, shared_length, tokenise
-from imfl_engine.compute.memory import Pieces
+from imfl_engine.compute.memory import Budget, Pieces
 from imfl_engine.compute.models import load_pretrained, load_tokenizer
 from imfl_engine.compute.wire import FloatArray, IndexArray, LabelPrompt, LabelScores
 from imfl_engine.events import Notice
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from imfl_engine.compute.job import Job
     from imfl_engine.compute.models import Workshop
 
+GPU_TOKENS = 32_768
+"""Tokens of a batch on a GPU, at most."""
 MINIMUM_CALIBRATED = 10
 """With fewer prompts a label's mean says more about the items than about the model."""
 
@@ -60,7 +62,8 @@ def score_labels(
     reader = Reader(language, workshop.device, caches=has_plain_cache(language))
     meter = ProgressMeter(job, "annotate", len(prompts), float(lengths.sum()), unit="prompts")
     pieces = Pieces(workshop.device)
-    for planned in batches(batch, workshop.device):
+    budget = Budget.for_inference(workshop.device, language, most=GPU_TOKENS, caches=True)
+    for planned in batches(batch, budget.tokens):
         labels = batch.labels[planned[0]]
 
         def compute(rows: IndexArray, labels: Sequence[TokenIds] = labels) -> FloatArray:

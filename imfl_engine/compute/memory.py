@@ -33,13 +33,19 @@ class Budget:
     rows: int = 512
 
     @classmethod
-    def for_inference(cls, device: Device, model: Any) -> Budget:
-        """From the device's free memory and the model's shape, within what computes well there."""
+    def for_inference(
+        cls, device: Device, model: Any, *, most: int = GPU_TOKENS, caches: bool = False
+    ) -> Budget:
+        """From the device's free memory and the model's shape, within what computes well there.
+
+        ``most`` is that for a GPU; ``caches`` says whether keys and values of all layers are kept.
+        """
         _, free = device.memory()
-        fitting = int(SHARE * free / Shape.of(config_of(model)).forward_bytes())
+        shape = Shape.of(config_of(model))
+        fitting = int(SHARE * free / (shape.forward_bytes() + caches * shape.cache_bytes()))
         if device.kind == "cpu":
             return cls(max(1, min(CPU_TOKENS, fitting)) if free else CPU_TOKENS)
-        return cls(max(1, min(GPU_TOKENS, fitting)), rows=4096)
+        return cls(max(1, min(most, fitting)), rows=4096)
 
 
 class Pieces:

@@ -282,7 +282,9 @@ def test_reading_takes_smaller_batches_where_memory_is_short(
     monkeypatch.setattr(devices, "system_memory", lambda: Memory(2**34, 2**33))
     assert Budget.for_inference(CPU, model).tokens == CPU_TOKENS
     monkeypatch.setattr(devices, "system_memory", lambda: Memory(2**34, 2**20))
-    assert 1 < Budget.for_inference(CPU, model).tokens < CPU_TOKENS / 4
+    short = Budget.for_inference(CPU, model).tokens
+    assert 1 < short < CPU_TOKENS / 4
+    assert 1 < Budget.for_inference(CPU, model, caches=True).tokens < short
 
 
 @pytest.mark.parametrize(
