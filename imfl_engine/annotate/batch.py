@@ -1,7 +1,8 @@
 """A run by provider batches: half the price, answers within a day, across any number of restarts.
 
-Batches that are under way are collected first, then what still has no reply is submitted, until
-every request has one or was submitted too often.
+Batches that are under way are collected first. Answers without a label are repaired by single
+requests at their own price, because another batch can take another day; then what still has no
+answer is submitted, until every request has a reply or was submitted too often.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 
-from imfl_engine.annotate.batch_jobs import GROUP, BatchJobs, chunks
+from imfl_engine.annotate.batch_jobs import GROUP, BatchJobs, asked, chunks
 from imfl_engine.annotate.hand import Verdict, for_request
 from imfl_engine.annotate.item import ItemAsker
 from imfl_engine.annotate.ledger import Ledger
 from imfl_engine.annotate.limits import Gate
-from imfl_engine.annotate.ports import Change, Committed, ReplyStore
+from imfl_engine.annotate.ports import Change, Committed, PaidAnswer, ReplyStore
+from imfl_engine.annotate.run import Run
 from imfl_engine.events import Annotated, Notice, Progress
 from imfl_engine.types import AnnotationRequest, Reply, ReplyStatus
 
@@ -24,7 +26,10 @@ SUBMISSIONS = 3
 
 
 class BatchRun:
-    """One pass over ``requests`` by batches; iterate `events` once."""
+    """One pass over ``requests`` by batches; iterate `events` once.
+
+    ``live`` makes the run of single requests that repairs what a batch has brought.
+    """
 
     def __init__(
         self,
@@ -36,6 +41,7 @@ class BatchRun:
         gate: Gate,
         name: str,
         hash_of: Callable[[AnnotationRequest], str],
+        live: Callable[[Sequence[AnnotationRequest]], Run],
         poll: float | None = None,
     ) -> None:
         self._requests = requests
@@ -43,6 +49,7 @@ class BatchRun:
         self._store = store
         self._ledger = ledger
         self._gate = gate
+        self._live = live
         self._hashes = [hash_of(request) for request in requests]
         self._jobs = BatchJobs(
             dict(zip(self._hashes, requests, strict=True)),
@@ -65,6 +72,8 @@ class BatchRun:
                     yield event
             async for reply in self._known(pending):
                 yield self._event(reply)
+            async for reply in self._repaired(pending):
+                yield self._event(reply)
             if not pending:
                 return
             if self._gate.paused:
@@ -83,12 +92,18 @@ class BatchRun:
     async def _known(self, pending: dict[int, str]) -> AsyncIterator[Reply]:
         """Take every request that has a reply, or will not get one, out of ``pending``."""
         for indices in chunks(list(pending), GROUP):
-            known = await self._store.find([self._hashes[index] for index in indices])
+            # An item whose examples have changed since was bought under another hash.
+            hashes = {
+                index: self._jobs.bought_as.get(asked(self._requests[index]), self._hashes[index])
+                for index in indices
+            }
+            known = await self._store.find(list(hashes.values()))
             replies: list[Reply] = []
             changes: list[Change] = []
-            for index in indices:
-                request, prompt_hash = self._requests[index], self._hashes[index]
-                found = known.get(prompt_hash)
+            for index, prompt_hash in hashes.items():
+                request, found = self._requests[index], known.get(prompt_hash)
+                if isinstance(found, PaidAnswer) and found.answers:
+                    continue  # a repair is due
                 reply = found if isinstance(found, Reply) else self._given_up(request, prompt_hash)
                 if reply is None:
                     continue
@@ -101,6 +116,26 @@ class BatchRun:
                 await self._ledger.writer.write(*changes)
             for reply in replies:
                 yield reply
+
+    async def _repaired(self, pending: dict[int, str]) -> AsyncIterator[Reply]:
+        """Ask once more about what was answered without a label; take it out of ``pending``."""
+        due: list[int] = []
+        for indices in chunks(list(pending), GROUP):
+            known = await self._store.find([pending[index] for index in indices])
+            for index in indices:
+                paid = known.get(pending[index])
+                if isinstance(paid, PaidAnswer) and paid.answers:
+                    due.append(index)
+        if not due:
+            return
+        for index in due:
+            del pending[index]
+        run = self._live([self._requests[index] for index in due])
+        try:
+            async for event in run.events():
+                yield event.reply
+        finally:
+            await run.close()
 
     def _given_up(self, request: AnnotationRequest, prompt_hash: str) -> Reply | None:
         if self._jobs.submitted.get(prompt_hash, 0) < SUBMISSIONS:

@@ -3,7 +3,8 @@
 A job is written down before its file is uploaded and again with the provider's id, so a process
 that dies at any point finds it: by its id, or by the mark in the batch's metadata. Results are taken
 as they come: an expired or cancelled batch keeps its successes, and only the rest is asked again.
-An answer without a label is not repaired here (another day for a few items); it is invalid.
+An answer without a label is settled and left without a reply: its one repair is not worth another
+day, so `batch.BatchRun` asks for it outside the batch.
 """
 
 from __future__ import annotations
@@ -32,13 +33,15 @@ from imfl_engine.annotate.ports import (
     Reserved,
     Voided,
 )
-from imfl_engine.annotate.prompts import Prompt
-from imfl_engine.annotate.provider import BatchProvider, Unclear, result_answer
+from imfl_engine.annotate.prompts import Message, Prompt
+from imfl_engine.annotate.provider import BatchProvider, Unclear, result_answer, sent_messages
 from imfl_engine.errors import ANY_PROJECT, EndpointError, ImflError
 from imfl_engine.events import Notice, Progress
-from imfl_engine.types import AnnotationRequest, Item, Reply
+from imfl_engine.types import AnnotationRequest, Item, Purpose, Reply
 
 T = TypeVar("T")
+Asked = tuple[int, int, Purpose]
+"""What a reply is about: item, round, purpose."""
 
 MOST_REQUESTS = 5000
 MOST_BYTES = 40_000_000
@@ -73,6 +76,8 @@ class BatchJobs:
         """How often each prompt hash was submitted in this run."""
         self.why: dict[str, str] = {}
         """Why a prompt hash got no answer the last time."""
+        self.bought_as: dict[Asked, str] = {}
+        """The prompt hash under which collected jobs brought a reply."""
 
     @property
     def retries(self) -> int:
@@ -235,45 +240,68 @@ class BatchJobs:
         )
 
     async def _collect(self, job: BatchJob, batch: Any) -> int:
-        """Settle and commit what came, void what did not; return how many did not."""
+        """Settle and commit what came, void what did not; return how many did not.
+
+        With every group the job is saved without it, so nothing is collected twice after a kill.
+        """
         results: dict[str, dict[str, Any]] = {}
         for file_id in (batch.output_file_id, batch.error_file_id):
             if file_id:
                 results.update(await self._provider.results(file_id))
-        missing = 0
+        sent = await self._sent(job)
+        missing, left = 0, job.entries
         for entries in chunks(job.entries, GROUP):
             known = await self._store.find([entry.prompt_hash for entry in entries])
             changes: list[Change] = []
             for entry in entries:
-                if isinstance(known.get(entry.prompt_hash), Reply):
-                    continue  # collected before the process died
+                earlier = known.get(entry.prompt_hash)
+                if isinstance(earlier, Reply):  # collected by an older version before it died
+                    self._note_bought(entry)
+                    continue
                 answer, why = result_answer(results.get(entry.charge_id))
                 if answer is None:
                     missing += 1
                     self.why[entry.prompt_hash] = self._items.endpoint.redact(why)[:200]
                     changes.append(Voided(entry.charge_id))
                 else:
-                    changes += self._take(entry, answer)
-            if changes:
-                await self._ledger.writer.write(*changes)
-        await self._save(replace(job, finished=True))
+                    changes += self._take(entry, answer, earlier, sent.get(entry.charge_id, ()))
+            left = left[len(entries) :]
+            rest = replace(job, entries=left, finished=not left)
+            await self._ledger.writer.write(*changes, BatchSaved(rest))
         await self._ledger.refresh()
         return missing
 
-    def _take(self, entry: BatchEntry, answer: Answer) -> list[Change]:
+    async def _sent(self, job: BatchJob) -> dict[str, tuple[Message, ...]]:
+        """The messages of a job's requests by charge, where this run would word one differently."""
+        if job.input_file_id is None or all(e.prompt_hash in self._by_hash for e in job.entries):
+            return {}
+        lines = await self._provider.results(job.input_file_id)
+        return {charge: sent_messages(line) for charge, line in lines.items()}
+
+    def _take(
+        self,
+        entry: BatchEntry,
+        answer: Answer,
+        earlier: PaidAnswer | None,
+        sent: tuple[Message, ...],
+    ) -> list[Change]:
+        """What an answer amounts to; no reply where a repair or more room for thinking is due."""
         asker, price = self._items.asker, self._items.price
         request = self._by_hash.get(entry.prompt_hash)
         item: ItemInHand
-        if request is None:  # the pool has moved on since; the answer is kept all the same
+        if request is None:  # the examples have moved on since; the answer is kept all the same
             bare = AnnotationRequest(Item(entry.item_id, "", ""), entry.round, entry.purpose)
             item = self._items.take(bare, entry.prompt_hash)
-            prompt = Prompt((), tuple(entry.labels), asker.style, tuple(entry.shown))
+            prompt = Prompt(sent, tuple(entry.labels), asker.style, tuple(entry.shown))
         else:
             item = self._items.take(request, entry.prompt_hash)
             prompt = item.prompt()
-        item.tally.attempts = 1
-        count = asker.count(asker.body(prompt.messages, prompt.labels))
-        if request is not None:
+        if earlier is not None:
+            item.resume(earlier)
+        item.tally.attempts += 1
+        messages = item.messages(prompt)
+        count = asker.count(asker.body(messages, prompt.labels))
+        if messages:
             usage = item.usage(answer, count, asker.output_tokens)
         else:
             usage = answer.usage or item.usage(answer, count, asker.output_tokens)
@@ -286,16 +314,27 @@ class BatchJobs:
             input_tokens=usage.input,
             cached_tokens=usage.cached,
             output_tokens=usage.output,
-            answer=verdict.text,
+            answer=verdict.said,
         )
         if verdict.starved and asker.allow_more_output(asker.output_tokens):
             return [settled]
-        reply = item.reply(verdict, prompt, prompt.messages, answer)
+        if verdict.wants_repair and item.stage == 0:
+            return [settled]
+        reply = item.reply(verdict, prompt, messages, answer)
         mine = replace(reply, item_id=entry.item_id, round=entry.round, purpose=entry.purpose)
+        self._note_bought(entry)
         return [settled, Committed(mine)]
+
+    def _note_bought(self, entry: BatchEntry) -> None:
+        self.bought_as[entry.item_id, entry.round, entry.purpose] = entry.prompt_hash
 
     async def _save(self, job: BatchJob) -> None:
         await self._ledger.writer.write(BatchSaved(job))
+
+
+def asked(request: AnnotationRequest) -> Asked:
+    """What the reply to ``request`` will be about."""
+    return request.item.item_id, request.round, request.purpose
 
 
 def chunks(values: Sequence[T], size: int) -> Iterable[Sequence[T]]:

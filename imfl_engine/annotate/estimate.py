@@ -22,12 +22,14 @@ def estimate_cost(
     asker: Asker,
     price: Price | None,
     *,
+    repair_price: Price | None,
     calls: int | None,
     thinks: bool,
 ) -> CostEstimate:
     """Count the tokens of ``requests`` and scale them to ``calls``; no price, no money.
 
-    A model that ``thinks`` may use all the output tokens it is allowed.
+    A model that ``thinks`` may use all the output tokens it is allowed. Repairs have a price of
+    their own, because those of a batch are asked for outside it.
     """
     calls = len(requests) if calls is None else calls
     scale = calls / len(requests) if requests else 0.0
@@ -53,16 +55,20 @@ def estimate_cost(
         longest = max((length.high for length in lengths), default=1)
         output_low += max(1, shortest)
         output_high += asker.output_tokens if thinks else longest + 4
-    repair = 1 + REPAIR_SHARE
-    tokens = [round(x * scale) for x in (low, repair * high, output_low, repair * output_high)]
+    repairs = [round(REPAIR_SHARE * x * scale) for x in (high, output_high)]
+    tokens = [round(x * scale) for x in (low, high, output_low, output_high)]
+    money_high = None
+    if price is not None and repair_price is not None:
+        repaired = repair_price.cost(repairs[0], 0, repairs[1])
+        money_high = price.cost(tokens[1], 0, tokens[3]) + repaired
     return CostEstimate(
         calls=calls,
         input_tokens_low=tokens[0],
-        input_tokens_high=tokens[1],
+        input_tokens_high=tokens[1] + repairs[0],
         output_tokens_low=tokens[2],
-        output_tokens_high=tokens[3],
+        output_tokens_high=tokens[3] + repairs[1],
         money_low=price.cost(tokens[0], 0, tokens[2]) if price else None,
-        money_high=price.cost(tokens[1], 0, tokens[3]) if price else None,
+        money_high=money_high,
         minutes_of_person=0.0,
         price_known=price is not None,
         price_source=price.source

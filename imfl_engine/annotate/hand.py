@@ -52,6 +52,16 @@ class Verdict:
     text: str = ""
     starved: bool = False
 
+    @property
+    def wants_repair(self) -> bool:
+        """Whether something was said, and it is no label."""
+        return self.status is None and not self.starved
+
+    @property
+    def said(self) -> str | None:
+        """What is kept of the answer when it is paid for; None where thinking used it up."""
+        return None if self.starved else self.text
+
 
 class ItemInHand:
     """The state of one item. ``stage`` is 0 for the question, 1 for its one repair."""
@@ -114,15 +124,14 @@ class ItemInHand:
         """Go on from answers that were paid for: a reply, or None when another is due."""
         usage = Usage(paid.input_tokens, paid.cached_tokens, paid.output_tokens)
         self.tally.add(usage, paid.usd)
-        self.tally.attempts += len(paid.answers)
+        self.tally.attempts += paid.attempts
         prompt = self.prompt()
         for text in paid.answers:
             answer = Answer((text,), None, "stop", None, ())
             verdict = self.judge(answer, prompt)
             if verdict.status is not None or self.stage:
                 return self.reply(verdict, prompt, prompt.messages, answer)
-            if text.strip():
-                self.repair(text)
+            self.repair(text)
         return None
 
     def adapt(self, fault: Fault, prompt: Prompt) -> bool:

@@ -162,13 +162,13 @@ class ItemAsker:
                 input_tokens=usage.input,
                 cached_tokens=usage.cached,
                 output_tokens=usage.output,
-                answer=verdict.text,
+                answer=verdict.said,
             )
             await self._ledger.writer.write(settled)
         if verdict.starved:
             again = self.asker.allow_more_output(output_limit)
         else:
-            again = verdict.status is None and item.stage == 0
+            again = verdict.wants_repair and item.stage == 0
         if again:
             return verdict
         if self.asker.thought_only(answer):

@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Sequence
 
 from imfl_engine.annotate.asking import Asker
 from imfl_engine.annotate.batch import BatchRun
-from imfl_engine.annotate.batch_jobs import BatchJobs
+from imfl_engine.annotate.batch_jobs import Asked, BatchJobs, asked
 from imfl_engine.annotate.endpoint import Endpoint
 from imfl_engine.annotate.estimate import estimate_cost
 from imfl_engine.annotate.item import ItemAsker
@@ -118,6 +118,7 @@ class EndpointAnnotator:
             requests,
             self._asker,
             price,
+            repair_price=self._online_price,
             calls=calls,
             thinks=self._asker.output_tokens > self._settings.max_output_tokens,
         )
@@ -142,6 +143,19 @@ class EndpointAnnotator:
                     yield notice
             if (thinking := self._told_of_thinking(requests)) is not None:
                 yield thinking
+            bought_as: dict[Asked, str] = {}
+
+            def live(requests: Sequence[AnnotationRequest]) -> Run:
+                return Run(
+                    requests,
+                    item_asker=self._item_asker(ledger, self._online_price or price),
+                    store=store,
+                    ledger=ledger,
+                    gate=self._gate,
+                    concurrency=self._settings.concurrency,
+                    hash_of=lambda request: bought_as.get(asked(request)) or self.hash_of(request),
+                )
+
             if self._settings.batch:
                 batch = BatchRun(
                     requests,
@@ -151,22 +165,15 @@ class EndpointAnnotator:
                     gate=self._gate,
                     name=self.name,
                     hash_of=self.hash_of,
+                    live=live,
                     poll=self._poll,
                 )
                 async for news in batch.events():
                     yield news
                 return
-            async for news in self._recall_batches(requests, store, ledger):
+            async for news in self._recall_batches(requests, store, ledger, bought_as):
                 yield news
-            run = Run(
-                requests,
-                item_asker=self._item_asker(ledger, price),
-                store=store,
-                ledger=ledger,
-                gate=self._gate,
-                concurrency=self._settings.concurrency,
-                hash_of=self.hash_of,
-            )
+            run = live(requests)
             async for event in run.events():
                 yield event
         finally:
@@ -195,11 +202,15 @@ class EndpointAnnotator:
         await self._endpoint.close()
 
     async def _recall_batches(
-        self, requests: Sequence[AnnotationRequest], store: ReplyStore, ledger: Ledger
+        self,
+        requests: Sequence[AnnotationRequest],
+        store: ReplyStore,
+        ledger: Ledger,
+        bought_as: dict[Asked, str],
     ) -> AsyncGenerator[Notice | Progress, None]:
         """Stop batches that an earlier run with ``batch`` left, and keep what they brought.
 
-        Their items would be bought twice otherwise.
+        Their items would be bought twice otherwise; ``bought_as`` is told under which hash they were.
         """
         if not any(job.annotator == self.name for job in await store.batches()):
             return
@@ -215,6 +226,7 @@ class EndpointAnnotator:
         yield Notice("info", "A batch is under way: it is stopped, and what it brought is kept.")
         async for event in jobs.recall():
             yield event
+        bought_as.update(jobs.bought_as)
 
     def _told_of_thinking(self, requests: Sequence[AnnotationRequest]) -> Notice | None:
         """Say once that the model thinks, where that was not known when the price was told."""

@@ -58,9 +58,10 @@ class MemoryReplyStore:
             if reserved.prompt_hash not in wanted or state != "settled" or settled is None:
                 continue
             before = found.get(reserved.prompt_hash)
-            earlier = before if isinstance(before, PaidAnswer) else PaidAnswer(())
+            earlier = before if isinstance(before, PaidAnswer) else PaidAnswer((), 0)
             found[reserved.prompt_hash] = PaidAnswer(
-                (*earlier.answers, settled.answer or ""),
+                earlier.answers if settled.answer is None else (*earlier.answers, settled.answer),
+                earlier.attempts + 1,
                 earlier.input_tokens + settled.input_tokens,
                 earlier.cached_tokens + settled.cached_tokens,
                 earlier.output_tokens + settled.output_tokens,

@@ -37,7 +37,7 @@ class Reserved:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """The answer to a charge arrived. ``answer`` is its raw text (None when it had none).
+    """The answer to a charge arrived. ``answer`` is its raw text (None when it came to none).
 
     ``usd`` replaces the reserved amount. A charge may be settled before its item is finished (the
     repair of an unusable answer is a second charge under the same ``prompt_hash``).
@@ -137,10 +137,12 @@ class Balance:
 class PaidAnswer:
     """Answers that were paid for although their item has no reply yet (killed before a repair).
 
-    ``answers`` are the raw texts in the order they were settled.
+    ``answers`` are the raw texts in the order they were settled, without those of the ``attempts``
+    that thinking used up.
     """
 
     answers: tuple[str, ...]
+    attempts: int
     input_tokens: int = 0
     cached_tokens: int = 0
     output_tokens: int = 0

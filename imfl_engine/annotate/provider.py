@@ -13,6 +13,7 @@ from imfl_engine.annotate.completion import Answer, read_answer
 from imfl_engine.annotate.endpoint import Endpoint
 from imfl_engine.annotate.faults import Fault
 from imfl_engine.annotate.limits import Patience
+from imfl_engine.annotate.prompts import Message
 from imfl_engine.errors import EndpointError, KeyMissing
 
 T = TypeVar("T")
@@ -149,6 +150,13 @@ def result_answer(result: dict[str, Any] | None) -> tuple[Answer | None, str]:
         return read_answer(response.get("body")), ""
     except ValueError as error_:
         return None, f"the answer is not a chat completion: {error_}"
+
+
+def sent_messages(line: dict[str, Any]) -> tuple[Message, ...]:
+    """The messages of a request line, as it was uploaded."""
+    body = line.get("body")
+    listed = body.get("messages") if isinstance(body, dict) else None
+    return tuple(listed) if isinstance(listed, list) else ()
 
 
 def _no_batches(where: str, fault: Fault) -> tuple[str, str]:

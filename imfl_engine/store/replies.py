@@ -157,15 +157,15 @@ def find(con: Connection, prompt_hashes: Sequence[str]) -> dict[str, Reply | Pai
     found: dict[str, Reply | PaidAnswer] = {}
     hashes = list(prompt_hashes)
     for row in con.execute(
-        "SELECT prompt_hash, list(coalesce(answer, '') ORDER BY outcome_id), sum(input_tokens), "
-        "sum(cached_tokens), sum(output_tokens), sum(usd) FROM charge_states "
+        "SELECT prompt_hash, list(answer ORDER BY outcome_id) FILTER (answer IS NOT NULL), count(*), "
+        "sum(input_tokens), sum(cached_tokens), sum(output_tokens), sum(usd) FROM charge_states "
         "WHERE state = 'settled' AND prompt_hash IN (SELECT unnest(?::VARCHAR[])) "
         "GROUP BY prompt_hash ORDER BY prompt_hash",
         [hashes],
     ).fetchall():
-        prompt_hash, answers, tokens_in, cached, tokens_out, usd = row
+        prompt_hash, answers, attempts, tokens_in, cached, tokens_out, usd = row
         found[prompt_hash] = PaidAnswer(
-            tuple(answers), int(tokens_in), int(cached), int(tokens_out), float(usd)
+            tuple(answers or ()), attempts, int(tokens_in), int(cached), int(tokens_out), float(usd)
         )
     for row in con.execute(
         f"SELECT {_COLUMNS} FROM replies WHERE prompt_hash IN (SELECT unnest(?::VARCHAR[])) "

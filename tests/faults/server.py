@@ -412,7 +412,8 @@ class Server:
                 answer = {"status_code": 500, "body": error("trouble")}
                 bad.append({**shared, "response": answer, "error": None})
             else:
-                fault = self.fault(item_of(body), 1)
+                number = self.asked[item_of(body)] = self.asked.get(item_of(body), 0) + 1
+                fault = self.fault(item_of(body), number)
                 reply, tokens = self.complete(body, fault)
                 self.note(body, fault, billed=True, delivered=True, tokens=tokens, batch=True)
                 good.append(

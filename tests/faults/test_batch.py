@@ -238,3 +238,112 @@ async def test_no_batch_is_submitted_while_paused(
     assert (await store.balance()).reserved == 0
     annotator.resume()
     assert len(replies_of(await running)) == 6
+
+
+def books(log: list[dict[str, Any]]) -> float:
+    """What the server bills: half the price in batches, the whole price outside them."""
+    return sum(
+        (0.5 if entry["batch"] else 1.0) * (entry["input"] * 1e-6 + entry["output"] * 2e-6)
+        for entry in log
+        if entry["billed"]
+    )
+
+
+async def test_an_answer_without_a_label_gets_one_repair_outside_the_batch_at_its_own_price(
+    serve: Any, annotator_for: Any, label_requests: Any
+) -> None:
+    server, store = serve(), MemoryReplyStore()
+    annotator = annotator_for(server, batch=True)
+    await annotator.check(store)
+    server.configure(faults=["prose", "empty"], fault_share=0.4, seed=3)
+    events = await run(annotator, label_requests(60), store)
+    replies = replies_of(events)
+    assert sorted(reply.item_id for reply in replies) == list(range(60))
+    repaired = [reply for reply in replies if reply.status is ReplyStatus.REPAIRED]
+    invalid = [reply for reply in replies if reply.status is ReplyStatus.INVALID]
+    assert repaired
+    assert invalid
+    assert {reply.attempts for reply in [*repaired, *invalid]} == {2}
+    log = server.log()
+    repairs = [entry for entry in log if entry["repair"]]
+    assert len(repairs) == len(repaired) + len(invalid)
+    assert not any(entry["batch"] for entry in repairs)
+    assert len(batched(server)) == 60
+    assert events[-1].done == events[-1].total == 60
+    balance = await store.balance()
+    assert balance.spent == pytest.approx(books(log))
+    assert balance.reserved == balance.lost == 0
+    assert sum(reply.cost_usd for reply in replies) == pytest.approx(
+        books([entry for entry in log if "sky" not in entry["item"]])
+    )
+    before = len(log)
+    assert len(replies_of(await run(annotator, label_requests(60), store))) == 60
+    assert len(server.log()) == before
+
+
+async def test_repairs_of_a_batch_go_on_after_a_restart_and_buy_nothing_twice(
+    serve: Any, annotator_for: Any, label_requests: Any, tmp_path: Path
+) -> None:
+    server, path = serve(), tmp_path / "p.db"
+    database = Database.create(path)
+    requests = label_requests(40)
+    annotator = annotator_for(server, batch=True, concurrency=1)
+    await annotator.check(DuckReplyStore(database))
+    server.configure(faults=["prose"], fault_share=0.5, seed=3, latency=0.2)
+    first = annotator.annotate(requests, DuckReplyStore(database))
+    async for event in first:
+        if hasattr(event, "reply") and event.reply.attempts == 2:
+            break
+    await first.aclose()
+    database.close()
+
+    database = Database.open(path)
+    store = DuckReplyStore(database)
+    replies = replies_of(await run(annotator_for(server, batch=True), requests, store))
+    balance = await store.balance()
+    database.close()
+    assert len({reply.item_id for reply in replies}) == 40
+    assert {reply.status for reply in replies} <= {
+        ReplyStatus.OK,
+        ReplyStatus.REPAIRED,
+        ReplyStatus.INVALID,
+    }
+    assert len(batched(server)) == 40
+    spent_or_cut_short = books(server.log())
+    assert balance.spent <= spent_or_cut_short <= balance.committed
+    assert balance.reserved == 0
+
+
+async def test_the_limit_holds_for_repairs_of_a_batch(
+    serve: Any, annotator_for: Any, label_requests: Any
+) -> None:
+    server, store = serve(), MemoryReplyStore()
+    annotator = annotator_for(server, batch=True, concurrency=1)
+    await annotator.check(store)
+    server.configure(faults=["prose"], fault_share=1.0)
+    requests = label_requests(20)
+    await left_under_way(annotator, requests, store)
+    limit = 0.35 * (await store.balance()).committed
+    with pytest.raises(BudgetReached):
+        await run(annotator, requests, store, limit=limit)
+    balance = await store.balance()
+    assert balance.spent == pytest.approx(books(server.log()))
+    assert balance.reserved == 0
+    assert balance.committed <= limit
+    assert 0 < len(store.replies) < 20, "some repairs fitted, others did not"
+
+
+async def test_a_batch_of_items_whose_examples_have_changed_since_is_kept_and_not_bought_again(
+    serve: Any, annotator_for: Any, label_requests: Any
+) -> None:
+    for batch in (True, False):
+        server, store = serve(batch_delay=0.5, batch_done=1.0), MemoryReplyStore()
+        first = label_requests(12, shots=2)
+        await left_under_way(annotator_for(server, batch=True), first, store)
+        again = [replace(request, demonstrations=()) for request in first]
+        replies = replies_of(await run(annotator_for(server, batch=batch), again, store))
+        assert {reply.status for reply in replies} == {ReplyStatus.OK}
+        assert len(replies) == len(batched(server)) == 12
+        assert len([e for e in server.log() if not e["batch"] and "sky" not in e["item"]]) == 0
+        assert {reply.demonstration_ids for reply in replies} == {(10_000, 10_001)}
+        assert all("Example number 1" in (reply.messages or "") for reply in replies)

@@ -62,7 +62,7 @@ def test_failures_are_never_found_again(database: Database) -> None:
 def test_an_answer_paid_for_before_a_kill_is_found(database: Database) -> None:
     write(database, reserve("a"), Settled("a", 0.4, input_tokens=7, answer="ye"))
     found = database.read_now(lambda con: replies.find(con, ["h-a"]))
-    assert found == {"h-a": PaidAnswer(("ye",), 7, 0, 0, 0.4)}
+    assert found == {"h-a": PaidAnswer(("ye",), 1, 7, 0, 0, 0.4)}
 
 
 def test_the_balance_follows_every_outcome(database: Database) -> None:
