@@ -19,6 +19,7 @@ from imfl_engine.loop.steps import LoopState, RoundSizes
 from imfl_engine.settings import Settings
 from imfl_engine.store import items, labels, replies, selections
 from imfl_engine.store.items import labels_of
+from imfl_engine.store.replies import DuckReplyStore
 from imfl_engine.types import AnnotationRequest, Demonstration, Item, Purpose
 from imfl_engine.views import CostEstimate
 
@@ -140,6 +141,7 @@ async def _estimate_llm(
     requests = await _sample_requests(context, state)
     if not requests:
         return CostEstimate(calls, 0, 0, 0, 0, None, None, minutes, False, "the pool is empty")
+    await context.annotator.recall(DuckReplyStore(context.database))
     estimate = context.annotator.estimate(requests, calls=calls)
     return replace(estimate, minutes_of_person=minutes, round=ahead.round)
 

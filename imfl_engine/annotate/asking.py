@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from imfl_engine.annotate.completion import Answer, Usage
+from imfl_engine.annotate.facts import EndpointFacts
 from imfl_engine.annotate.faults import Fault, learned_window
 from imfl_engine.annotate.prompts import Message, Prompt, Style, answer_schema
 from imfl_engine.annotate.tokens import Calibration, TokenRange, count_messages
@@ -48,20 +49,31 @@ class Asker:
 
     def __init__(self, settings: AnnotatorSettings, base_url: str | None) -> None:
         self._settings = settings
+        self._base_url = base_url
+        self.window = settings.context_tokens
+        self.calibration = Calibration()
+        self.forget()
+
+    def forget(self) -> None:
+        """Know nothing about the endpoint but what its model's name says, and how it counts."""
+        settings = self._settings
         reasoning = _REASONING.search(settings.model) is not None
         self.abilities = Abilities(
             logprobs=not reasoning,
             temperature=not reasoning and settings.temperature is not None,
-            output_name="max_completion_tokens" if base_url is None else "max_tokens",
+            output_name="max_completion_tokens" if self._base_url is None else "max_tokens",
         )
+        self.doubted = False
+        """Whether what was known has turned out wrong, so that the endpoint is to be asked again."""
         self.output_tokens = settings.max_output_tokens
         if reasoning:
             self.output_tokens = max(self.output_tokens, REASONING_TOKENS)
-        self.window = settings.context_tokens
+        self._first_output = self.output_tokens
+        self._learned_window: int | None = None
         self._most_room: int | None = None
-        self.calibration = Calibration()
         self.hidden_input = 0
         """Prompt tokens that the server adds to every request, as far as is known."""
+        self._refused: set[str] = set()
         self._starved = 0
         self._unshaped = 0
         self._both_names_tried = False
@@ -95,6 +107,33 @@ class Asker:
             body["top_logprobs"] = TOP_LOGPROBS
         return body
 
+    def facts(self, asked_at: float) -> EndpointFacts:
+        """What is known by now, to be kept for the next process."""
+        raised = self.output_tokens > self._first_output
+        return EndpointFacts(
+            asked_at=asked_at,
+            refused=tuple(sorted(self._refused)),
+            output_name=self.abilities.output_name,
+            output_tokens=self.output_tokens if raised else None,
+            window=self._learned_window,
+            most_room=self._most_room,
+            hidden_input=self.hidden_input,
+            guessed=self.calibration.guessed,
+            counted=self.calibration.counted,
+        )
+
+    def take_over(self, facts: EndpointFacts) -> None:
+        """Begin with what an earlier process found out."""
+        for name in facts.refused:
+            self.leave_out(name)
+        self.abilities.output_name = facts.output_name or self.abilities.output_name
+        self.output_tokens = max(self.output_tokens, facts.output_tokens or 0)
+        if facts.window is not None:
+            self._narrow(facts.window)
+        self._most_room = facts.most_room
+        self.hidden_input = facts.hidden_input
+        self.calibration.observe(facts.guessed, facts.counted)
+
     def count(self, body: dict[str, Any]) -> TokenRange:
         """The prompt tokens of a request."""
         extra = json.dumps(body["response_format"]) if "response_format" in body else ""
@@ -106,14 +145,11 @@ class Asker:
         """Leave out what the server refused; False when nothing is left to leave out."""
         param, abilities = fault.param, self.abilities
         if "logprobs" in param:
-            abilities.logprobs = False
-            return True
+            return self.leave_out("logprobs")
         if param.startswith("response_format") or "json_schema" in param:
-            abilities.structured = False
-            return True
+            return self.leave_out("structured")
         if param == "temperature":
-            abilities.temperature = False
-            return True
+            return self.leave_out("temperature")
         if param in ("max_tokens", "max_completion_tokens"):
             other = "max_tokens" if param == "max_completion_tokens" else "max_completion_tokens"
             if abilities.output_name == other:
@@ -132,9 +168,14 @@ class Asker:
         """Leave out the next optional part, for a refusal that names none."""
         for name in ("logprobs", "structured", "temperature"):
             if getattr(self.abilities, name):
-                setattr(self.abilities, name, False)
-                return True
+                return self.leave_out(name)
         return False
+
+    def leave_out(self, name: str) -> bool:
+        """Send the optional part ``name`` (an ability) no more; always True."""
+        setattr(self.abilities, name, False)
+        self._refused.add(name)
+        return True
 
     def shrink(self, fault: Fault, sent: TokenRange) -> bool:
         """Learn from a refused prompt how long one may be; False when it cannot get shorter."""
@@ -151,8 +192,12 @@ class Asker:
         learned = learned_window(fault.message)
         if learned is None or (self.window is not None and learned >= self.window):
             return False
-        self.window = learned
+        self._narrow(learned)
         return True
+
+    def _narrow(self, window: int) -> None:
+        self._learned_window = window
+        self.window = min(self.window or window, window)
 
     def shorter(self, sent: TokenRange) -> int | None:
         """The tokens to try after ``sent`` were too many; None when it cannot get shorter."""
@@ -195,7 +240,8 @@ class Asker:
             return
         self._unshaped += 1
         if self._unshaped >= DISTRUST_AFTER:
-            self.abilities.structured = False
+            self.leave_out("structured")
+            self.doubted = True
 
     @staticmethod
     def shaped(answer: Answer, labels: Sequence[str]) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 from imfl_engine.annotate.batch_jobs import GROUP, BatchJobs, asked, chunks
 from imfl_engine.annotate.hand import Verdict, for_request
@@ -28,7 +28,8 @@ SUBMISSIONS = 3
 class BatchRun:
     """One pass over ``requests`` by batches; iterate `events` once.
 
-    ``live`` makes the run of single requests that repairs what a batch has brought.
+    ``live`` makes the run of single requests that repairs what a batch has brought, ``reconsider``
+    asks the endpoint what it takes, where a batch has shown that we are wrong about it.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class BatchRun:
         name: str,
         hash_of: Callable[[AnnotationRequest], str],
         live: Callable[[Sequence[AnnotationRequest]], Run],
+        reconsider: Callable[[], Awaitable[Sequence[Notice]]],
         poll: float | None = None,
     ) -> None:
         self._requests = requests
@@ -50,6 +52,7 @@ class BatchRun:
         self._ledger = ledger
         self._gate = gate
         self._live = live
+        self._reconsider = reconsider
         self._hashes = [hash_of(request) for request in requests]
         self._jobs = BatchJobs(
             dict(zip(self._hashes, requests, strict=True)),
@@ -80,6 +83,8 @@ class BatchRun:
                 total = len(self._requests)
                 yield Progress("annotate", self._done, total, detail="batch not submitted: paused")
             await self._gate.resumed()
+            for notice in await self._reconsider():
+                yield notice
             submitted = await self._jobs.submit(list(dict.fromkeys(pending.values())))
             yield Notice(
                 "info",

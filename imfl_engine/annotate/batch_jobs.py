@@ -34,7 +34,13 @@ from imfl_engine.annotate.ports import (
     Voided,
 )
 from imfl_engine.annotate.prompts import Message, Prompt
-from imfl_engine.annotate.provider import BatchProvider, Unclear, result_answer, sent_messages
+from imfl_engine.annotate.provider import (
+    BatchProvider,
+    Unclear,
+    is_rejected,
+    result_answer,
+    sent_messages,
+)
 from imfl_engine.errors import ANY_PROJECT, EndpointError, ImflError
 from imfl_engine.events import Notice, Progress
 from imfl_engine.types import AnnotationRequest, Item, Purpose, Reply
@@ -258,9 +264,12 @@ class BatchJobs:
                 if isinstance(earlier, Reply):  # collected by an older version before it died
                     self._note_bought(entry)
                     continue
-                answer, why = result_answer(results.get(entry.charge_id))
+                result = results.get(entry.charge_id)
+                answer, why = result_answer(result)
                 if answer is None:
                     missing += 1
+                    if is_rejected(result):
+                        self._items.asker.doubted = True
                     self.why[entry.prompt_hash] = self._items.endpoint.redact(why)[:200]
                     changes.append(Voided(entry.charge_id))
                 else:

@@ -51,7 +51,7 @@ class Endpoint:
     @property
     def where(self) -> str:
         """The endpoint's address as shown to a person."""
-        return self.base_url or "api.openai.com"
+        return (self.base_url or "api.openai.com").rstrip("/")
 
     async def client(self) -> AsyncOpenAI:
         """A client, for what is not a chat completion."""

@@ -58,6 +58,9 @@ class FreeAnnotator(ABC):
         """Nothing can be missing before the first request."""
         return ()
 
+    async def recall(self, store: ReplyStore) -> None:  # noqa: B027 - there is no endpoint
+        """Nothing is known that an estimate needs."""
+
     async def annotate(
         self,
         requests: Sequence[AnnotationRequest],

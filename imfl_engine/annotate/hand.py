@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from imfl_engine.annotate.asking import LEAST_ROOM, Asker
-from imfl_engine.annotate.completion import Answer, Usage
+from imfl_engine.annotate.completion import MOST_HIDDEN, Answer, Usage
 from imfl_engine.annotate.faults import Fault, FaultKind, Redactor
 from imfl_engine.annotate.ports import PaidAnswer
 from imfl_engine.annotate.prompts import Message, Prompt, build_prompt, labels_of, repair_turn
@@ -159,6 +159,8 @@ class ItemInHand:
         ):
             self._asker.expect_output(usage.output)
             return usage
+        if usage is not None and count.high < usage.input <= count.high + MOST_HIDDEN:
+            self._asker.doubted = True  # the server may add more of its own by now
         self.tally.note = ESTIMATED
         shown = sum(count_tokens(text).likely for text in answer.texts)
         guess = max(1, round(count.likely * self._asker.calibration.factor))

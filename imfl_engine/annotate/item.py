@@ -73,6 +73,7 @@ class ItemAsker:
         self._refused_in_a_row = 0
         self._forbidden_in_a_row = 0
         self._stopped: Exception | None = None
+        self._any_answer = False
 
     def stop(self, error: Exception) -> None:
         """Retry nothing more: what concerns the whole endpoint has ended the run."""
@@ -149,6 +150,7 @@ class ItemAsker:
                     await self._settle_fault(fault, charge)
                     raise
                 self._refused_in_a_row = self._forbidden_in_a_row = 0
+                self._any_answer = True
                 self._gate.answered(time.monotonic() - started)
             self.asker.observe(prompt, answer, count)
             usage = item.usage(answer, count, output_limit)
@@ -187,6 +189,8 @@ class ItemAsker:
             FaultKind.REFUSED: ReplyStatus.REFUSED,
         }.get(fault.kind, ReplyStatus.FAILED)
         item.tally.note = fault.message
+        if fault.kind is FaultKind.REJECTED and not self._any_answer:
+            self.asker.doubted = True  # more likely about all requests than about this one
         reply = item.reply(Verdict(status), prompt, item.messages(prompt), None)
         await self._ledger.replies.write(Committed(reply))
         return reply

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from imfl_engine.annotate.facts import EndpointFacts
 from imfl_engine.annotate.ports import (
     Balance,
     BatchJob,
     BatchSaved,
     Change,
     Committed,
+    Learned,
     Lost,
     PaidAnswer,
     Reserved,
@@ -27,6 +29,7 @@ class MemoryReplyStore:
     charges: dict[str, tuple[Reserved, str, Settled | None]] = field(default_factory=dict)
     replies: dict[tuple[int, int, Purpose], Reply] = field(default_factory=dict)
     jobs: dict[str, BatchJob] = field(default_factory=dict)
+    learned: dict[tuple[str, str], EndpointFacts] = field(default_factory=dict)
 
     async def write(self, changes: Sequence[Change]) -> None:
         """Apply ``changes`` in order."""
@@ -49,6 +52,8 @@ class MemoryReplyStore:
                     self.replies[key] = reply
                 case BatchSaved(job):
                     self.jobs[job.batch_id] = job
+                case Learned(where, model, facts):
+                    self.learned[where, model] = facts
 
     async def find(self, prompt_hashes: Sequence[str]) -> Mapping[str, Reply | PaidAnswer]:
         """See `ReplyStore.find`."""
@@ -95,3 +100,7 @@ class MemoryReplyStore:
     async def batches(self) -> Sequence[BatchJob]:
         """See `ReplyStore.batches`."""
         return [job for job in self.jobs.values() if not job.finished]
+
+    async def facts(self, where: str, model: str) -> EndpointFacts | None:
+        """See `ReplyStore.facts`."""
+        return self.learned.get((where, model))

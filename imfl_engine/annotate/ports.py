@@ -19,6 +19,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from imfl_engine.annotate.facts import EndpointFacts
 from imfl_engine.events import Annotated, Notice, Progress
 from imfl_engine.types import AnnotationRequest, Purpose, Reply
 from imfl_engine.views import CostEstimate
@@ -113,7 +114,16 @@ class BatchSaved:
     job: BatchJob
 
 
-Change = Reserved | Settled | Voided | Lost | Committed | BatchSaved
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What is known about ``model`` at the address ``where``, replacing what was known before."""
+
+    where: str
+    model: str
+    facts: EndpointFacts
+
+
+Change = Reserved | Settled | Voided | Lost | Committed | BatchSaved | Learned
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +197,10 @@ class ReplyStore(Protocol):
         """The batch jobs that are not ``finished``, oldest first."""
         ...
 
+    async def facts(self, where: str, model: str) -> EndpointFacts | None:
+        """What was last `Learned` about ``model`` at ``where``, or None."""
+        ...
+
 
 @runtime_checkable
 class Annotator(Protocol):
@@ -216,6 +230,10 @@ class Annotator(Protocol):
         without a store there is no project yet that could pay. Raises `KeyMissing`, `EndpointError`,
         `PriceUnknown` or `BudgetReached`.
         """
+        ...
+
+    async def recall(self, store: ReplyStore) -> None:
+        """Take over what is known about the endpoint, for an estimate; asks nothing."""
         ...
 
     def estimate(

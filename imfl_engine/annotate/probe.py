@@ -102,7 +102,7 @@ class Probe:
                 if not doubted:  # a single garbled answer proves nothing
                     doubted = True
                     continue
-                asker.abilities.structured = False
+                asker.leave_out("structured")
             if asker.abilities.structured:
                 return []
             return [

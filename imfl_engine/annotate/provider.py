@@ -152,6 +152,12 @@ def result_answer(result: dict[str, Any] | None) -> tuple[Answer | None, str]:
         return None, f"the answer is not a chat completion: {error_}"
 
 
+def is_rejected(result: dict[str, Any] | None) -> bool:
+    """Whether a result line says that the request as such cannot be answered."""
+    response = result.get("response") if result is not None else None
+    return isinstance(response, dict) and response.get("status_code") in (400, 422)
+
+
 def sent_messages(line: dict[str, Any]) -> tuple[Message, ...]:
     """The messages of a request line, as it was uploaded."""
     body = line.get("body")

@@ -70,20 +70,20 @@ class Calibration:
     """The endpoint's count over our guess, from the usages seen; 1 until there are any."""
 
     def __init__(self) -> None:
-        self._guessed = 0
-        self._counted = 0
+        self.guessed = 0
+        self.counted = 0
 
     def observe(self, guessed: int, counted: int) -> None:
         """Note that a prompt we guessed at ``guessed`` tokens was counted as ``counted``."""
-        self._guessed += guessed
-        self._counted += counted
+        self.guessed += guessed
+        self.counted += counted
 
     @property
     def observed(self) -> bool:
         """Whether any usage has been seen."""
-        return self._guessed > 0
+        return self.guessed > 0
 
     @property
     def factor(self) -> float:
         """What to multiply a likely count with."""
-        return self._counted / self._guessed if self._guessed else 1.0
+        return self.counted / self.guessed if self.guessed else 1.0

@@ -177,7 +177,21 @@ CREATE VIEW current_labels AS
     WHERE d.action = 'label' OR (l.label IS NOT NULL AND coalesce(d.action, '') <> 'reject');
 """
 
-MIGRATIONS: tuple[str, ...] = (FIRST, MEASURED_AGAIN, VECTORS_IN_FILES, CURRENT_LABELS)
+# What was found out about endpoints, append only; the newest row about a model counts.
+ENDPOINT_FACTS = """
+CREATE TABLE endpoint_facts (
+    base_url VARCHAR NOT NULL, model VARCHAR NOT NULL, facts JSON NOT NULL,
+    created_at TIMESTAMP NOT NULL DEFAULT (now() AT TIME ZONE 'UTC')
+);
+"""
+
+MIGRATIONS: tuple[str, ...] = (
+    FIRST,
+    MEASURED_AGAIN,
+    VECTORS_IN_FILES,
+    CURRENT_LABELS,
+    ENDPOINT_FACTS,
+)
 
 
 def check(connection: duckdb.DuckDBPyConnection, path: Path) -> None:

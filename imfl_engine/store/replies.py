@@ -1,4 +1,4 @@
-"""Everything bought from annotators: replies, charges and provider batches."""
+"""Everything bought from annotators: replies, charges, provider batches, and what was learned."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from imfl_engine.annotate.facts import EndpointFacts
 from imfl_engine.annotate.ports import (
     Balance,
     BatchEntry,
@@ -14,6 +15,7 @@ from imfl_engine.annotate.ports import (
     BatchSaved,
     Change,
     Committed,
+    Learned,
     Lost,
     PaidAnswer,
     Reserved,
@@ -57,6 +59,10 @@ class DuckReplyStore:
         """See `ReplyStore.batches`."""
         return await self._database.read(batches)
 
+    async def facts(self, where: str, model: str) -> EndpointFacts | None:
+        """See `ReplyStore.facts`."""
+        return await self._database.read(lambda con: facts(con, where, model))
+
 
 def write(con: Connection, changes: Sequence[Change]) -> None:
     """Append ``changes`` in order."""
@@ -82,7 +88,7 @@ def write(con: Connection, changes: Sequence[Change]) -> None:
                 outcomes.append((change.charge_id, "voided", 0.0, 0, 0, 0, None))
             case Lost():
                 outcomes.append((change.charge_id, "lost", 0.0, 0, 0, 0, None))
-            case Committed() | BatchSaved():
+            case Committed() | BatchSaved() | Learned():
                 pass
     if reserved:
         con.execute(
@@ -112,6 +118,11 @@ def write(con: Connection, changes: Sequence[Change]) -> None:
                 "INSERT INTO batch_log (batch_seq, batch_id, job) "
                 "VALUES (nextval('batch_seqs'), ?, ?)",
                 [change.job.batch_id, json.dumps(asdict(change.job))],
+            )
+        if isinstance(change, Learned):
+            con.execute(
+                "INSERT INTO endpoint_facts (base_url, model, facts) VALUES (?, ?, ?)",
+                [change.where, change.model, json.dumps(asdict(change.facts))],
             )
 
 
@@ -212,6 +223,16 @@ def batches(con: Connection) -> list[BatchJob]:
         )
         jobs.append(BatchJob(**values))
     return sorted((job for job in jobs if not job.finished), key=lambda job: job.created_at)
+
+
+def facts(con: Connection, where: str, model: str) -> EndpointFacts | None:
+    """Return what was last learned about a model at an address."""
+    row = con.execute(
+        "SELECT facts FROM endpoint_facts WHERE base_url = ? AND model = ? "
+        "ORDER BY created_at DESC, rowid DESC LIMIT 1",
+        [where, model],
+    ).fetchone()
+    return EndpointFacts(**_tuples(json.loads(row[0]))) if row else None
 
 
 def _tuples(values: dict[str, Any]) -> dict[str, Any]:

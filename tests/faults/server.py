@@ -57,7 +57,7 @@ class Config:
     seed: int = 0
     hang: float = 5.0
     retry_after: float = 0.05
-    structured: str = "enforce"  # enforce | ignore | reject
+    structured: str = "enforce"  # enforce | ignore | reject | reject-silently
     logprobs: bool = True
     reasoning: int = 0  # hidden tokens before every answer
     thinks_beyond: str = ""  # the limit; told in details, apart from the answer, or in the total
@@ -208,6 +208,8 @@ class Server:
                 return error(f"Unsupported parameter: '{name}' is not supported.", param=name)
         if config.structured == "reject" and "response_format" in body:
             return error("response_format of type json_schema is not available")
+        if config.structured == "reject-silently" and "response_format" in body:
+            return error("bad request")
         if config.reasoning and "max_tokens" in body:
             return error(
                 "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead.",
@@ -408,6 +410,9 @@ class Server:
                 expired += 1
                 said = {"code": "batch_expired", "message": "This request could not be executed."}
                 bad.append({**shared, "response": None, "error": said})
+            elif refused := self.bad_request(body):
+                answer = {"status_code": 400, "body": refused}
+                bad.append({**shared, "response": answer, "error": None})
             elif chance < config.batch_expires + config.batch_fails:
                 answer = {"status_code": 500, "body": error("trouble")}
                 bad.append({**shared, "response": answer, "error": None})
