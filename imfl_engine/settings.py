@@ -130,6 +130,8 @@ class Annotator(_Model):
     price_input: Annotated[float, Field(ge=0.0)] | None = None
     """US dollars per million input tokens; None looks the model up."""
     price_output: Annotated[float, Field(ge=0.0)] | None = None
+    price_cached: Annotated[float, Field(ge=0.0)] | None = None
+    """US dollars per million input tokens that the server had in its cache; None is the full price."""
     batch: bool = False
     calibrate: bool = True
     """Whether the LLM also labels the human-labelled items, which is how its accuracy is measured."""

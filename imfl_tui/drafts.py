@@ -213,6 +213,7 @@ FIELDS = {
     "annotator.base_url": "address",
     "annotator.price_input": "price",
     "annotator.price_output": "price",
+    "annotator.price_cached": "price",
     "task": "labels",
     "task.labels": "labels",
     "training.target": "target",
@@ -235,8 +236,11 @@ def plan_settings(draft: Draft) -> Settings:
             return None
 
     price = [number("price", part, float) for part in draft.price.split()]
-    if price and len(price) != 2:
-        problems.append("price: write two numbers, dollars per million tokens in and out")
+    if len(price) not in (0, 2, 3):
+        problems.append(
+            "price: write two numbers, dollars per million tokens in and out, and a third for cached"
+            " ones where they cost less"
+        )
     budget = {
         "human": number("your labels", draft.human, int),
         "llm": number("LLM labels", draft.llm, int),
@@ -258,8 +262,7 @@ def plan_settings(draft: Draft) -> Settings:
     if problems:
         raise SettingsError(f"Some answers cannot be used: {'; '.join(problems)}.", "Correct them.")
     annotator: dict[str, Any] = {"spec": spec, "base_url": draft.base_url.strip() or None}
-    if len(price) == 2:
-        annotator.update(price_input=price[0], price_output=price[1])
+    annotator |= dict(zip(("price_input", "price_output", "price_cached"), price, strict=False))
     values = {
         "task": {
             "kind": "multiple-choice" if multiple else "classification",

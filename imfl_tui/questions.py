@@ -48,7 +48,7 @@ STEPS = (
               ("neighbours", "openai", "local", "none")),
         Question("model", "model", "for openai and local"),
         Question("base_url", "address", "of an OpenAI-compatible server; empty for OpenAI"),
-        Question("price", "price", "dollars per million tokens in and out; empty: looked up"),
+        Question("price", "price", "$ per million tokens in, out (and cached); empty: looked up"),
         Question("target", "target", "the small model: probe takes seconds, minilm minutes",
               ("minilm", "probe")),
     )),

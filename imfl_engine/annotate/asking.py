@@ -120,6 +120,7 @@ class Asker:
             hidden_input=self.hidden_input,
             guessed=self.calibration.guessed,
             counted=self.calibration.counted,
+            cached=self.calibration.cached,
         )
 
     def take_over(self, facts: EndpointFacts) -> None:
@@ -132,7 +133,7 @@ class Asker:
             self._narrow(facts.window)
         self._most_room = facts.most_room
         self.hidden_input = facts.hidden_input
-        self.calibration.observe(facts.guessed, facts.counted)
+        self.calibration.observe(facts.guessed, facts.counted, facts.cached)
 
     def count(self, body: dict[str, Any]) -> TokenRange:
         """The prompt tokens of a request."""
@@ -232,7 +233,7 @@ class Asker:
     def observe(self, prompt: Prompt, answer: Answer, guessed: TokenRange) -> None:
         """Learn from an answer: how tokens are counted, and whether the schema is enforced."""
         if answer.usage is not None and answer.usage.input <= guessed.high:
-            self.calibration.observe(guessed.likely, answer.usage.input)
+            self.calibration.observe(guessed.likely, answer.usage.input, answer.usage.cached)
         if prompt.style != "json" or answer.refusal or answer.finish == "length":
             return
         if self.shaped(answer, prompt.labels):

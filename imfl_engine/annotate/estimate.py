@@ -33,7 +33,7 @@ def estimate_cost(
     """
     calls = len(requests) if calls is None else calls
     scale = calls / len(requests) if requests else 0.0
-    low = high = output_low = output_high = 0.0
+    low = high = output_low = output_high = cached = 0.0
     calibration = asker.calibration
     for request in requests:
         prompt = build_prompt(
@@ -48,7 +48,10 @@ def estimate_cost(
         if calibration.observed:
             guess = count.likely * calibration.factor
             low, high = low + 0.95 * guess, high + 1.1 * guess
+            cached += calibration.cached_share * guess
         else:
+            # At best the server has what all prompts begin with in its cache.
+            cached += count_tokens(prompt.messages[0]["content"]).low
             low, high = low + count.low, high + min(1.5 * count.likely, count.high)
         lengths = [count_tokens(answer(name, prompt.style)) for name in prompt.labels]
         shortest = min((length.low for length in lengths), default=1)
@@ -67,7 +70,7 @@ def estimate_cost(
         input_tokens_high=tokens[1] + repairs[0],
         output_tokens_low=tokens[2],
         output_tokens_high=tokens[3] + repairs[1],
-        money_low=price.cost(tokens[0], 0, tokens[2]) if price else None,
+        money_low=price.cost(tokens[0], round(cached * scale), tokens[2]) if price else None,
         money_high=money_high,
         minutes_of_person=0.0,
         price_known=price is not None,

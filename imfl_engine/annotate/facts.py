@@ -13,7 +13,8 @@ class EndpointFacts:
     """What an endpoint takes, what it adds, and how it counts. ``asked_at`` is seconds since 1970.
 
     ``refused`` are the optional parts to leave out of a request; None stands for what nothing is
-    known about. ``counted`` prompt tokens were billed where we had guessed ``guessed``.
+    known about. ``counted`` prompt tokens were billed where we had guessed ``guessed``,
+    ``cached`` of them at the price of cached ones.
     """
 
     asked_at: float
@@ -25,6 +26,7 @@ class EndpointFacts:
     hidden_input: int = 0
     guessed: int = 0
     counted: int = 0
+    cached: int = 0
 
     def holds(self, now: float) -> bool:
         """Whether it is recent enough to be relied on."""

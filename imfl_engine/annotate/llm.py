@@ -316,6 +316,7 @@ class EndpointAnnotator:
             base_url=self._base_url,
             price_input=settings.price_input,
             price_output=settings.price_output,
+            price_cached=settings.price_cached,
             batch=batch,
         )
 

@@ -39,7 +39,7 @@ class Price:
 
     def at_most(self, prompt: TokenRange, output_tokens: int) -> float:
         """US dollars that a request can cost at the very most; this is what is reserved."""
-        return self.cost(prompt.high, 0, output_tokens)
+        return prompt.high * max(self.input, self.cached) + output_tokens * self.output
 
 
 def find_price(
@@ -48,23 +48,27 @@ def find_price(
     base_url: str | None,
     price_input: float | None = None,
     price_output: float | None = None,
+    price_cached: float | None = None,
     batch: bool = False,
 ) -> Price | None:
     """The price of ``model``, or None when nobody has said it.
 
-    ``price_input`` and ``price_output`` (US dollars per million tokens) win; with one of them
-    given, the other counts as unknown too. Otherwise genai-prices is asked about the model *at this
+    ``price_input`` and ``price_output`` (US dollars per million tokens) win, with ``price_cached``
+    for the input that was cached (no reduction where it is None); with one of them given, a missing
+    one of the first two counts as unknown. Otherwise genai-prices is asked about the model *at this
     endpoint*: the same model name at another server may cost anything.
     """
     share = BATCH_SHARE if batch else 1.0
-    if price_input is not None or price_output is not None:
+    if (price_input, price_output, price_cached) != (None, None, None):
         if price_input is None or price_output is None:
             return None
+        cached = price_input if price_cached is None else price_cached
+        told = "" if price_cached is None else f" (${price_cached:g} cached)"
         return Price(
             price_input * PER_MILLION * share,
-            price_input * PER_MILLION * share,
+            cached * PER_MILLION * share,
             price_output * PER_MILLION * share,
-            f"${price_input:g} in, ${price_output:g} out per million tokens, as given"
+            f"${price_input:g} in{told}, ${price_output:g} out per million tokens, as given"
             + (" (batch: half)" if batch else ""),
         )
     return _from_table(model, base_url, batch)

@@ -72,11 +72,13 @@ class Calibration:
     def __init__(self) -> None:
         self.guessed = 0
         self.counted = 0
+        self.cached = 0
 
-    def observe(self, guessed: int, counted: int) -> None:
-        """Note that a prompt we guessed at ``guessed`` tokens was counted as ``counted``."""
+    def observe(self, guessed: int, counted: int, cached: int = 0) -> None:
+        """Note that prompts we guessed at ``guessed`` tokens counted, ``cached`` of them cheaper."""
         self.guessed += guessed
         self.counted += counted
+        self.cached += cached
 
     @property
     def observed(self) -> bool:
@@ -87,3 +89,8 @@ class Calibration:
     def factor(self) -> float:
         """What to multiply a likely count with."""
         return self.counted / self.guessed if self.guessed else 1.0
+
+    @property
+    def cached_share(self) -> float:
+        """The part of the counted tokens that the endpoint had in its cache."""
+        return self.cached / self.counted if self.counted else 0.0

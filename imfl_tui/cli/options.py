@@ -82,6 +82,11 @@ Price = Annotated[
     _option("--price", "US dollars per million tokens, in and out.", BUDGET, "IN OUT"),
 ]
 
+PriceCached = Annotated[
+    float | None,
+    _option("--price-cached", "The same for input that the server had cached.", BUDGET, "USD"),
+]
+
 # How it is done.
 Seed = Annotated[int, _option("--seed", "Makes every random choice repeatable.", METHOD)]
 Annotator = Annotated[

@@ -26,6 +26,7 @@ FLAGS = {
     "annotator.key_name": "--key-name",
     "annotator.price_input": "--price",
     "annotator.price_output": "--price",
+    "annotator.price_cached": "--price-cached",
     "task.kind": "--task",
     "task.labels": "--labels",
     "training.target": "--target",

@@ -195,14 +195,34 @@ async def test_a_price_of_nothing_needs_no_money(
     assert await spend(annotator, label_requests(10), store, 0.0) == (10, False)
 
 
-async def test_cached_prompt_tokens_cost_what_the_table_says(
-    serve: Any, annotator_for: Any, label_requests: Any
+@pytest.mark.parametrize("batch", [False, True])
+async def test_cached_prompt_tokens_cost_what_was_given_for_them(
+    serve: Any, annotator_for: Any, label_requests: Any, batch: bool
 ) -> None:
     server, store = serve(cached=50), MemoryReplyStore()
-    annotator = annotator_for(server)
-    await spend(annotator, label_requests(4), store, None)
+    annotator = annotator_for(server, price_cached=0.1, batch=batch)
+    requests = label_requests(12, shots=2)
+    before = annotator.estimate(requests)
+    await spend(annotator, requests, store, None)
     settled = [s for r, _, s in store.charges.values() if s is not None and r.item_id >= 0]
     assert {s.cached_tokens for s in settled} == {50}
+    bought = [entry for entry in server.log() if "sky" not in entry["item"]]
+    share = 0.5 if batch else 1.0
+    true = share * sum((e["input"] - 50) * 1e-6 + 50 * 0.1e-6 + e["output"] * 2e-6 for e in bought)
+    assert sum(reply.cost_usd for reply in store.replies.values()) == pytest.approx(true)
+    for estimate in (before, annotator.estimate(requests)):
+        assert estimate.money_low <= true <= estimate.money_high
+
+
+async def test_an_estimate_learns_how_much_of_the_prompts_is_cached(
+    serve: Any, annotator_for: Any, label_requests: Any
+) -> None:
+    server, store = serve(cached=10_000), MemoryReplyStore()
+    annotator = annotator_for(server, price_cached=0.1)
+    requests = label_requests(12, shots=5)
+    await spend(annotator, requests, store, None)
+    spent = sum(reply.cost_usd for reply in store.replies.values())
+    assert annotator.estimate(requests).money_low <= spent < annotator.estimate(requests).money_high
 
 
 async def test_the_estimate_holds_the_true_cost_and_narrows_with_use(

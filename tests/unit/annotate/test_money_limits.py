@@ -17,6 +17,7 @@ from imfl_engine.annotate.ledger import Ledger
 from imfl_engine.annotate.limits import Gate, Patience, PerMinute
 from imfl_engine.annotate.memory_store import MemoryReplyStore
 from imfl_engine.annotate.money import find_price
+from imfl_engine.annotate.tokens import TokenRange
 from imfl_engine.errors import BudgetReached
 
 
@@ -29,6 +30,30 @@ def test_a_given_price_wins_and_half_a_price_is_none() -> None:
     half = find_price("m", base_url=None, price_input=1.0, price_output=4.0, batch=True)
     assert half is not None
     assert half.cost(1_000_000, 0, 500_000) == pytest.approx(1.5)
+
+
+def test_a_given_price_may_have_one_for_cached_tokens() -> None:
+    price = find_price("m", base_url=None, price_input=4.0, price_output=8.0, price_cached=1.0)
+    assert price is not None
+    assert price.cost(1_000_000, 750_000, 0) == pytest.approx(1.75)
+    assert "$1 cached" in price.source
+    half = find_price(
+        "m", base_url=None, price_input=4.0, price_output=8.0, price_cached=1.0, batch=True
+    )
+    assert half is not None
+    assert half.cost(1_000_000, 750_000, 0) == pytest.approx(0.875)
+    assert find_price("m", base_url=None, price_cached=1.0) is None
+
+
+@pytest.mark.parametrize("cached", [0.5, 6.0])
+def test_what_is_reserved_covers_a_prompt_that_was_cached_wholly_or_not_at_all(
+    cached: float,
+) -> None:
+    price = find_price("m", base_url=None, price_input=4.0, price_output=8.0, price_cached=cached)
+    assert price is not None
+    reserved = price.at_most(TokenRange(100, 120, 200), 50)
+    assert reserved >= price.cost(200, 0, 50)
+    assert reserved >= price.cost(200, 200, 50)
 
 
 def test_the_table_knows_the_providers_models_and_no_others() -> None:

@@ -323,6 +323,15 @@ def test_every_wrong_answer_is_named_at_once():
         assert word in error.value.message
 
 
+@pytest.mark.parametrize(
+    ("written", "kept"),
+    [("1 2", (1.0, 2.0, None)), ("$1 2 0,5", (1.0, 2.0, 0.5)), ("", (None,) * 3)],
+)
+def test_a_third_price_is_that_of_cached_tokens(written: str, kept: tuple[float | None, ...]):
+    asked = drafts.plan_settings(Draft(labels="a,b", price=written)).annotator
+    assert (asked.price_input, asked.price_output, asked.price_cached) == kept
+
+
 def test_a_budget_that_is_left_blank_is_asked_for():
     with pytest.raises(SettingsError) as error:
         drafts.plan_settings(Draft(labels="a,b", human=" ", llm="", rounds=""))

@@ -75,6 +75,17 @@ def test_what_was_planned_is_what_is_paid_and_the_key_is_nowhere(
             assert KEY.encode() not in path.read_bytes(), path
 
 
+def test_the_price_of_cached_tokens_is_given_with_a_flag_or_later(cli: Cli, project: Path) -> None:
+    made = cli(
+        "new", project.with_name("q.db"), project.with_name("d.jsonl"),
+        "--annotator", "openai:m", "--price", "1", "2", "--price-cached", "0.1",
+    )  # fmt: skip
+    assert made.code == 0, made.err
+    assert cli("config", project.with_name("q.db"), "annotator.price_cached").out.strip() == "0.1"
+    assert cli("config", project, "annotator.price_cached", 10).code == 0
+    assert "$10 cached" in cli("plan", project).out
+
+
 def test_the_hard_stop_holds_and_the_run_ends_with_4(
     cli: Cli, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -24,6 +24,7 @@ Refused = Callable[..., str]
         (["--query", "foo"], "--query should be 'eeq'"),
         (["--task", "choice"], "--task should be 'classification'"),
         (["--price", "-1", "2"], "--price"),
+        (["--price", "1", "2", "--price-cached", "-1"], "--price-cached should be"),
         (["--annotator", "gpt"], "--annotator is not valid: 'gpt' is no annotator"),
         (["--set", "budget.llm=-4"], "--set budget.llm should be"),
     ],
