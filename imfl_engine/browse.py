@@ -9,7 +9,9 @@ import numpy as np
 
 from imfl_engine.errors import UsageError
 from imfl_engine.loop.context import LoopContext
+from imfl_engine.loop.runner import Loop
 from imfl_engine.loop.standing import minutes_are_spent
+from imfl_engine.loop.steps import is_over
 from imfl_engine.store import items, labels, predictions, replies, reports, rounds, selections
 from imfl_engine.store.database import Connection
 from imfl_engine.types import Interval, Item, Purpose, Reply, StepKind
@@ -26,16 +28,29 @@ from imfl_engine.views import (
 )
 
 
-async def read_queue(context: LoopContext, limit: int) -> list[QueueItem]:
+async def read_queue(loop: Loop, limit: int) -> list[QueueItem]:
     """Return the open items of the newest round's human batch; skipped ones come last.
 
-    There are none once the person's minutes are spent.
+    After the last round what the LLM gave no label for follows the batch. There are none once the
+    person's minutes are spent.
     """
+    context = loop.context
+    waits = await context.database.read(
+        lambda con: bool(selections.pending_human(con, rounds.newest_round(con)))
+    )
+    over = not waits and is_over(await loop.state())
 
     def read(con: Connection) -> tuple[Any, ...]:
         opened = rounds.newest_round(con)
         in_time = not minutes_are_spent(context.settings.budget, labels.minutes_spent(con))
         batch = [one for one in selections.selected(con, round=opened) if one.role == "human"]
+        if over:
+            offered = selections.unanswerable(con, limit)
+            why = selections.NOT_BY_THE_LLM
+            batch += [
+                selections.Selected(opened, item_id, "human", len(batch) + rank, reason=why)
+                for rank, item_id in enumerate(offered)
+            ]
         actions = labels.decided_actions(con)
         waiting = [one for one in batch if one.item_id not in actions]
         skipped = [one for one in batch if actions.get(one.item_id) == "skip"]

@@ -9,7 +9,7 @@ from typing import Any
 from imfl_engine.label_model.control import ControlAnswer, accuracy_of_bought
 from imfl_engine.loop.lookahead import fitting, pool_left
 from imfl_engine.loop.runner import Loop
-from imfl_engine.loop.steps import LoopState, RoundSizes, is_last, next_step
+from imfl_engine.loop.steps import LoopState, RoundSizes, is_last, is_over, next_step
 from imfl_engine.query.stopping import StopEvidence, advise
 from imfl_engine.store import items, labels, replies, reports, rounds, selections
 from imfl_engine.store.database import Connection
@@ -28,6 +28,9 @@ async def read_status(loop: Loop) -> Status:
     curve = _curve(facts)
     over = is_last(state)
     follows = RoundSizes(0, 0) if over else RoundSizes(state.next_human, state.next_llm)
+    offered, offered_total = (0, 0)
+    if is_over(state) and not state.minutes_spent_up:
+        offered, offered_total = facts.unanswerable
     budget = BudgetUse(
         human_done=sum(count.human_labelled for count in facts.counts.values()),
         human_limit=settings.budget.human,
@@ -60,6 +63,8 @@ async def read_status(loop: Loop) -> Status:
         imported=facts.imported,
         replies=facts.replies,
         unanswered=facts.unanswered,
+        offered=offered,
+        offered_total=offered_total,
         next_human=follows.human,
         next_llm=follows.llm,
         money_spent_up=state.money_spent_up,
@@ -86,6 +91,7 @@ class _Facts:
     imported: int
     replies: dict[str, int]
     unanswered: int
+    unanswerable: tuple[int, int]
 
 
 def _facts(con: Connection) -> _Facts:
@@ -107,6 +113,7 @@ def _facts(con: Connection) -> _Facts:
         imported=reports.imported_labels(con),
         replies=reports.reply_statuses(con),
         unanswered=len(selections.unanswered(con)),
+        unanswerable=selections.unanswerable_counts(con),
     )
 
 

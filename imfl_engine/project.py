@@ -203,10 +203,13 @@ class Project:
         return await self.context.annotator.check(DuckReplyStore(self._database), limit_usd=limit)
 
     async def queue(self, limit: int = 20) -> list[QueueItem]:
-        """Return the open items of the human batch in order, skipped ones last."""
+        """Return the open items of the human batch in order, skipped ones last.
+
+        When the last round is over: what the LLM gave no label for.
+        """
         from imfl_engine.browse import read_queue
 
-        queue = await read_queue(self.context, limit)
+        queue = await read_queue(self.loop, limit)
         self._decisions.remember(one.item for one in queue)
         return queue
 

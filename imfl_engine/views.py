@@ -170,6 +170,10 @@ class Status:
     that the person had to label in its place."""
     unanswered: int = 0
     """Items that the LLM was asked about, or should have been, and that got no answer at all."""
+    offered: int = 0
+    offered_total: int = 0
+    """Items that the LLM gave no label for and that wait for the person after the last round, and
+    how many they were with those decided on since; both 0 before."""
     next_human: int = 0
     next_llm: int = 0
     """What the round after the one under way will ask for; both 0 where none follows."""

@@ -221,7 +221,7 @@ def _ranked(
 ) -> list[selections.Selected]:
     """Return both batches in order: first what the LLM could not label, or gave no answer about."""
     batches = (
-        ("human", unanswerable, "the LLM could not label it", selection.human),
+        ("human", unanswerable, selections.NOT_BY_THE_LLM, selection.human),
         ("llm", again, "the LLM gave no answer before", selection.llm),
     )
     chosen = []

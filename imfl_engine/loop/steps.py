@@ -73,6 +73,11 @@ def is_last(state: LoopState) -> bool:
     return next_step(over).kind is StepKind.FINISHED
 
 
+def is_over(state: LoopState) -> bool:
+    """Whether no round follows, whatever the person has decided since the last one ended."""
+    return next_step(replace(state, outdated=False)).kind is StepKind.FINISHED
+
+
 def _begin(state: LoopState, round: int) -> Step:
     reason = _why_over(state, round)
     if not reason:

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from imfl_engine.store.database import Connection
 
+NOT_BY_THE_LLM = "the LLM could not label it"
+"""Why an item is offered that the LLM gave no label for."""
+
 _ANSWERED = "('ok', 'repaired', 'invalid', 'refused')"
 """The statuses of a reply after which an item is not asked about again."""
 
@@ -228,16 +231,25 @@ def control_to_ask_again(con: Connection, annotator: str, round: int) -> list[in
     return [row[0] for row in rows]
 
 
-def unanswerable(con: Connection, limit: int) -> list[int]:
-    """Return LLM items whose reply was no label and that nobody has labelled, oldest first."""
+_UNANSWERABLE = """
+    FROM latest_replies r LEFT JOIN decisions d ON d.item_id = r.item_id
+    WHERE r.purpose = 'annotate' AND r.status IN ('invalid', 'refused')
+        AND r.item_id NOT IN (SELECT item_id FROM selections WHERE role = 'human')
+"""
+
+
+def unanswerable(con: Connection, limit: int | None = None) -> list[int]:
+    """Return LLM items whose reply was no label and that nobody has decided on, oldest first."""
     rows = con.execute(
-        """
-        SELECT r.item_id FROM latest_replies r
-        WHERE r.purpose = 'annotate' AND r.status IN ('invalid', 'refused')
-            AND r.item_id NOT IN (SELECT item_id FROM decisions)
-            AND r.item_id NOT IN (SELECT item_id FROM selections WHERE role = 'human')
-        ORDER BY r.reply_id LIMIT ?
-        """,
+        f"SELECT r.item_id {_UNANSWERABLE} AND d.item_id IS NULL ORDER BY r.reply_id LIMIT ?",
         [limit],
     ).fetchall()
     return [row[0] for row in rows]
+
+
+def unanswerable_counts(con: Connection) -> tuple[int, int]:
+    """Return how many items `unanswerable` has, and how many it would have without decisions."""
+    row = con.execute(
+        f"SELECT count(*) FILTER (d.item_id IS NULL), count(*) {_UNANSWERABLE}"
+    ).fetchone()
+    return (int(row[0]), int(row[1])) if row else (0, 0)

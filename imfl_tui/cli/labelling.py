@@ -32,7 +32,9 @@ async def next_(
         show_json(
             {
                 "step": status.step,
-                "waiting": status.step.total - status.step.done if waiting else 0,
+                "waiting": (status.step.total - status.step.done or status.offered)
+                if waiting
+                else 0,
                 "labels": labels,
                 "items": [_as_record(item, labels) for item in waiting],
             }

@@ -101,7 +101,11 @@ def without_label_lines(status: Status) -> list[str]:
     without = [f"{status.replies[kind]} {kind.value}" for kind in refused if kind in status.replies]
     by_hand = "no round follows, so label them in Explore"
     if without:
-        then = "they can be yours in a later round" if status.next_human else by_hand
+        then = by_hand
+        if status.next_human:
+            then = "they can be yours in a later round"
+        elif status.offered:
+            then = "no round follows, so they wait for you in Label and in `imfl-tui next`"
         lines.append(f"no label   {', '.join(without)}: the LLM gave none; {then}")
     if status.unanswered:
         limit = "budget.money_usd" if status.money_spent_up else "budget.llm"

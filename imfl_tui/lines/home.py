@@ -75,6 +75,9 @@ def _what_enter_does(
             Span("x", "key", command="home.explore"),
             (" explore", "dim"),
         )
+    if step.kind is StepKind.FINISHED and status.offered:
+        words = f"{plural(status.offered, 'item')} that the LLM could not label"
+        return line((" enter ", "key"), ("label ", "strong"), words)
     if step.kind is StepKind.FINISHED:
         words = one_line(step.reason, 60) if step.reason else "the budget is used up"
         return line((" enter ", "key"), ("export ", "strong"), (words, "dim"))

@@ -148,6 +148,9 @@ def end_lines(status: Status, jobs: Jobs, price: str, answers: Sequence[Answer])
                 f"round {max(step.round, 1)}: {left} wait for you",
             )
         )
+    elif step.kind is StepKind.FINISHED and status.offered:
+        words = f"{plural(status.offered, 'item')} that the LLM could not label"
+        lines.append(line("  ", ("enter ", "key"), ("label ", "strong"), words))
     elif step.kind is StepKind.FINISHED:
         lines.append(
             line(

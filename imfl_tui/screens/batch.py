@@ -117,6 +117,9 @@ class BatchScreen(LabellingScreen):
         status = self.imfl.status
         if status is not None and status.step.kind is StepKind.LABEL:
             self._done, self._total = status.step.done, status.step.total
+        elif status is not None and status.offered:
+            self._done = status.offered_total - status.offered
+            self._total = status.offered_total
         elif status is not None:
             self._done = self._total
 
@@ -170,11 +173,12 @@ class BatchScreen(LabellingScreen):
         status = self.imfl.status
         if status is None:
             return
-        if status.step.kind is StepKind.LABEL:
+        finished = status.step.kind is StepKind.FINISHED
+        if status.step.kind is StepKind.LABEL or (finished and status.offered):
             self._batch = Batch()
             self._set_progress()
             await self._reload()
-        elif status.step.kind is StepKind.FINISHED:
+        elif finished:
             await self.imfl.action_go("export")
         else:
             self.imfl.start_rounds()

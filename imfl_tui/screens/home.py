@@ -104,7 +104,7 @@ class HomeScreen(ImflScreen):
         if status is None:
             return
         kind = status.step.kind
-        if kind is StepKind.LABEL:
+        if kind is StepKind.LABEL or (kind is StepKind.FINISHED and status.offered):
             await self.imfl.action_go("label")
         elif kind is StepKind.FINISHED:
             await self.imfl.action_go("export")

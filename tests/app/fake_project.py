@@ -112,6 +112,7 @@ class FakeProject:
         context: str | None = None,
         path: Path = Path("earnings-tone.db"),
         answered: int = 12,
+        offered: int = 0,
     ) -> None:
         self.path = path
         self.stage = stage
@@ -121,7 +122,9 @@ class FakeProject:
         self.items = [
             Item(n + 1, f"s{n + 1:04}", texts[n % len(texts)], context, options) for n in range(400)
         ]
-        self.size = 40
+        self.offered = offered
+        """Items that the LLM gave no label for, after the last round."""
+        self.size = offered or 40
         self.batch = [item.item_id for item in self.items[: self.size]]
         self.answers: dict[int, str | None] = {}
         self.events: list[LabelEvent] = []
@@ -222,6 +225,8 @@ class FakeProject:
             annotator=self.annotator,
             target=self.target,
             advice="" if empty else self.advice,
+            offered=self.offered and self.offered - done,
+            offered_total=self.offered,
         )
 
     def _said(self, usual: str) -> str:

@@ -376,3 +376,29 @@ async def test_the_answer_that_spends_the_last_minutes_ends_the_batch(make_app):
         await until(app, "enter annotate")
         await pilot.press("u")
         await until(app, lambda: app.screen.takes_label)
+
+
+async def test_what_the_llm_could_not_label_is_offered_after_the_last_round(make_app):
+    project = FakeProject("finished", offered=3)
+    app = make_app(project)
+    async with app.run_test(size=(100, 30)) as pilot:
+        await until(app, "3 items that the LLM could not label")
+        await pilot.press("enter")
+        await until(app, "0 of 3")
+        assert isinstance(app.screen, LabelScreen)
+        await pilot.press("1", "2", "3")
+        assert project.answers == {1: "positive", 2: "negative", 3: "neutral"}
+        await until(app, "goes to the export")
+
+
+async def test_the_label_screen_goes_on_with_them_where_it_is_open_at_the_end(make_app):
+    project = FakeProject("finished")
+    project.batch = []
+    app = make_app(project)
+    async with app.run_test(size=(100, 30)) as pilot:
+        await go(app, pilot, "label", "goes to the export")
+        project.batch, project.offered = [1, 2], 2
+        await app.refresh_status()
+        await until(app, "2 items that the LLM could not label")
+        await pilot.press("enter")
+        await until(app, "0 of 2")

@@ -129,8 +129,14 @@ def test_what_the_llm_gave_no_label_for_is_counted(
     assert found["refused"] > 0
     assert sum(found.values()) == 20
     assert f"{found['refused']} refused" in ran.out
-    assert "no round follows, so label them in Explore" in ran.out
+    assert "no round follows, so they wait for you in Label" in ran.out
     assert "later round" not in ran.out
+    offered = cli("next", project, "--limit", 50, "--json").json
+    assert offered["waiting"] == len(offered["items"]) == found["refused"]
+    pairs = [word for item in offered["items"] for word in (f"#{item['item']}", "admin")]
+    assert cli("label", project, *pairs).code == 0
+    assert cli("next", project, "--json").json["items"] == []
+    assert "refused" not in cli("status", project, "--json").json["replies"]
 
 
 def test_what_the_person_labelled_in_its_place_is_not_counted_any_more(
