@@ -2,7 +2,8 @@
 
 Real HTTP on loopback, in a process of its own, with a log of what it did and would have billed, so
 that a client's books can be compared with the provider's. Start it with ``python server.py
-'{"latency": 0.2}'``; it prints its port. ``GET /_log`` gives the log, ``POST /_config`` changes it.
+'{"latency": 0.2}'``; it prints its port. ``GET /_log`` gives the log, ``GET /_in_flight`` how
+many requests are being answered, ``POST /_config`` changes the configuration.
 
 The "model" answers with a label that depends on the item's text alone (`truth`).
 """
@@ -132,6 +133,8 @@ class Server:
         if path == "/_log":
             log = {"log": self.log, "most_in_flight": self.most_in_flight}
             return await send(writer, 200, log)
+        if path == "/_in_flight":
+            return await send(writer, 200, self.in_flight)
         if path == "/_config":
             for name, value in json.loads(body).items():
                 setattr(self.config, name, value)

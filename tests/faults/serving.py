@@ -30,6 +30,9 @@ class Running:
     def most_in_flight(self) -> int:
         return self._get("/_log")["most_in_flight"]
 
+    def in_flight(self) -> int:
+        return int(self._get("/_in_flight"))
+
     def configure(self, **values: Any) -> None:
         data = json.dumps(values).encode()
         request = urllib.request.Request(f"http://127.0.0.1:{self.port}/_config", data)

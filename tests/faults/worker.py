@@ -1,6 +1,6 @@
 """A run in a process of its own that can be killed: ``worker.py DB BASE_URL ITEMS CONCURRENCY``.
 
-Prints ``go`` when the first reply is on disk, and exits 0 when every item has one.
+Prints how many items have a reply on disk after each one, and exits 0 when every item has one.
 """
 
 from __future__ import annotations
@@ -35,11 +35,9 @@ async def main(database: Database, base_url: str, items: int, concurrency: int) 
         AnnotationRequest(Item(i, str(i), f"Item {i} went up by {i}."), 1, Purpose.ANNOTATE)
         for i in range(items)
     ]
-    first = True
     async for event in annotator.annotate(requests, DuckReplyStore(database)):
-        if first and hasattr(event, "reply"):
-            print("go", flush=True)
-            first = False
+        if hasattr(event, "reply"):
+            print(event.done, flush=True)
     await annotator.close()
     database.close()
 
