@@ -320,15 +320,23 @@ async def test_a_401_ends_the_run_even_after_answers(
 async def test_a_repair_fits_the_window_by_leaving_out_examples(
     serve: Any, annotator_for: Any, label_requests: Any
 ) -> None:
-    server = serve()
-    annotator = annotator_for(server, guidelines="", context_tokens=450)
-    await annotator.check()
-    server.configure(faults=["prose"], fault_share=1.0, window=450)
-    requests = label_requests(6, shots=8)
-    replies = await collect(annotator, requests, MemoryReplyStore())
+    # Without a schema, which is given up after such answers: that would shorten every prompt.
+    server, store = serve(structured="ignore"), MemoryReplyStore()
+    before = await collect(annotator_for(server), label_requests(6, shots=8), store)
+    # The question has just room in it, with all its examples; a repair, which is longer, has not.
+    window = max(reply.input_tokens for reply in before) + 64 + 12
+    annotator = annotator_for(server, context_tokens=window)
+    await collect(annotator, label_requests(6, shots=8, first=20), store)  # learns to count
+    server.configure(faults=["prose"], fault_share=1.0, window=window)
+    already = len(server.log())
+    replies = await collect(annotator, label_requests(6, shots=8, first=50), store)
+    log = server.log()[already:]
     assert {reply.status for reply in replies} == {ReplyStatus.INVALID}
-    assert not [entry for entry in server.log() if entry["fault"] == "400"]
-    assert sum(entry["repair"] for entry in server.log()) == 6
+    assert not [entry for entry in log if entry["fault"] == "400"]
+    assert sum(entry["repair"] for entry in log) == 6
+    assert all(0 < len(reply.demonstration_ids) < 8 for reply in replies)
+    asked = [entry["input"] for entry in log if not entry["repair"]]
+    assert min(asked) > min(reply.input_tokens for reply in before) - 8, "all examples were shown"
 
 
 async def test_a_repair_refused_for_its_length_shortens_no_other_prompt(
