@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from imfl_engine.errors import ImflError
+from imfl_engine.redacting import without_keys
 
 
 def unexpected(error: Exception) -> ImflError:
     """The sentence and the hint for an error that is not one of ours."""
     name = type(error).__name__
-    first = str(error).strip().split("\n")[0][:200]
+    first = without_keys(str(error)).strip().split("\n")[0][:200]
     return ImflError(
         f"Something unexpected stopped this: {name}{': ' + first if first else ''}",
         "What was committed is safe. The log file has the details (`imfl-tui doctor` says where).",

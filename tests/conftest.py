@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -27,6 +28,30 @@ def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
         monkeypatch.setenv(variable, str(home / folder))
     for variable in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "HF_TOKEN", "NO_COLOR"):
         monkeypatch.delenv(variable, raising=False)
+
+
+@pytest.fixture(scope="session")
+def values_in() -> Callable[[Path], str]:
+    """What a file holds, as text; Parquet and project files, which are compressed, by their values."""
+
+    def read(path: Path) -> str:
+        raw = path.read_bytes().decode("utf-8", "replace")
+        if path.suffix not in (".parquet", ".db"):
+            return raw
+        import duckdb
+
+        with duckdb.connect(str(path) if path.suffix == ".db" else ":memory:") as con:
+            tables = [str(row[0]) for row in con.execute("SHOW TABLES").fetchall()]
+            if path.suffix == ".parquet":
+                tables = [f"read_parquet('{path}')"]
+            values = [
+                repr(con.execute(f"SELECT COLUMNS(*)::VARCHAR FROM {table}").fetchall())
+                for table in tables
+            ]
+        assert any(len(found) > 2 for found in values), f"{path} is empty"
+        return "\n".join([raw, *values])
+
+    return read
 
 
 @pytest.fixture(scope="session")

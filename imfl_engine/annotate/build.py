@@ -10,6 +10,7 @@ from imfl_engine.annotate.limits import Patience
 from imfl_engine.annotate.neighbours import Neighbours
 from imfl_engine.annotate.ports import Annotator
 from imfl_engine.errors import KeyMissing, SettingsError, UsageError
+from imfl_engine.redacting import use_key
 from imfl_engine.settings import Settings
 
 NO_KEY = "no-key-needed"
@@ -69,7 +70,7 @@ def build_annotator(
     return EndpointAnnotator(
         settings.task,
         annotator,
-        key=key,
+        key=key if key == NO_KEY else use_key(key),
         base_url=base_url,
         patience=patience,
         poll=poll_seconds,

@@ -13,9 +13,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from imfl_engine.annotate.completion import Answer, read_answer
-from imfl_engine.annotate.faults import Fault, FaultKind, FaultReader, Redactor
+from imfl_engine.annotate.faults import Fault, FaultKind, FaultReader
 from imfl_engine.collecting import keep_what_is_loaded
 from imfl_engine.errors import KeyMissing
+from imfl_engine.redacting import Redactor
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI

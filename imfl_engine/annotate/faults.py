@@ -11,10 +11,10 @@ from typing import Any
 
 from imfl_engine.annotate.connecting import causes, why_not_connected
 from imfl_engine.errors import EndpointError, ImflError, KeyMissing
+from imfl_engine.redacting import Redactor
 
 MESSAGE_CHARACTERS = 300
 """How much of a server's error text is kept."""
-_KEY_LIKE = re.compile(r"\b(?:sk|pk|key|gsk|hf|xai)[-_][A-Za-z0-9_\-*.…]{6,}|Bearer\s+\S+")
 _NOT_SENT = {"ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError", "UnsupportedProtocol"}
 _TRANSPORTS = {"aiohttp", "anyio", "h11", "httpcore", "httpcore2", "httpx", "httpx2"}
 # aiohttp's names under the former: its bridge calls a dropped connection a connect timeout.
@@ -27,25 +27,6 @@ _DROPPED = {
     "ServerTimeoutError",
     "SocketTimeoutError",
 }
-
-
-class Redactor:
-    """Takes the key, and what looks like one, out of any text that may be kept or shown."""
-
-    def __init__(self, *secrets: str | None) -> None:
-        self._secrets = [s for s in secrets if s and len(s) >= 4]
-
-    def __call__(self, text: str) -> str:
-        """``text`` without secrets."""
-        for secret in self._secrets:
-            text = text.replace(secret, "[key]")
-        return _KEY_LIKE.sub("[key]", text)
-
-    def exactly(self, text: str) -> str:
-        """Only our own secrets out; for answers, where something like a key may be the data."""
-        for secret in self._secrets:
-            text = text.replace(secret, "[key]")
-        return text
 
 
 class FaultKind(StrEnum):

@@ -12,11 +12,12 @@ from dataclasses import dataclass, replace
 
 from imfl_engine.annotate.asking import LEAST_ROOM, Asker
 from imfl_engine.annotate.completion import MOST_HIDDEN, Answer, Usage
-from imfl_engine.annotate.faults import Fault, FaultKind, Redactor
+from imfl_engine.annotate.faults import Fault, FaultKind
 from imfl_engine.annotate.ports import PaidAnswer
 from imfl_engine.annotate.prompts import Message, Prompt, build_prompt, labels_of, repair_turn
 from imfl_engine.annotate.replies import is_refusal, label_log_probabilities, parse_label
 from imfl_engine.annotate.tokens import TokenRange, count_messages, count_tokens
+from imfl_engine.redacting import Redactor
 from imfl_engine.settings import Task
 from imfl_engine.types import AnnotationRequest, Reply, ReplyStatus
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from imfl_engine.errors import ImflError
+from imfl_engine.redacting import without_keys
 from imfl_tui.cli.interrupts import INTERRUPTED, interrupt_as_usual
 
 FAILED = 1
@@ -22,6 +23,14 @@ LOG_BYTES = 1_000_000
 LOG_FILES = 3
 
 log = logging.getLogger("imfl_tui")
+
+
+class KeylessFormatter(logging.Formatter):
+    """Leaves keys out of messages and tracebacks, also of errors that nobody foresaw."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as text."""
+        return without_keys(super().format(record))
 
 
 def guarded(function: Callable[[], Any], *, passed: tuple[type[Exception], ...] = ()) -> int:
@@ -49,7 +58,10 @@ def guarded(function: Callable[[], Any], *, passed: tuple[type[Exception], ...] 
             raise
         log.exception("unexpected error")
         say_error(
-            f"Something unexpected went wrong: {type(error).__name__}: {error}".rstrip(". ") + ".",
+            f"Something unexpected went wrong: {type(error).__name__}: {without_keys(str(error))}".rstrip(
+                ". "
+            )
+            + ".",
             f"The details are in {log_file}."
             if log_file
             else "No log file could be written; check the permissions of your home folder.",
@@ -78,7 +90,7 @@ def configure_logging() -> Path | None:
         return None
     handler.imfl_log = True  # type: ignore[attr-defined]
     handler.setFormatter(
-        logging.Formatter("%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s")
+        KeylessFormatter("%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s")
     )
     root.addHandler(handler)
     root.setLevel(logging.WARNING)

@@ -244,6 +244,7 @@ async def test_the_key_is_in_no_file_no_log_and_no_error(
     fault_server: Any,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
+    values_in: Any,
 ) -> None:
     """The server repeats the key in its errors and its answers, logging is as loud as it gets."""
     caplog.set_level(logging.DEBUG)
@@ -274,7 +275,7 @@ async def test_the_key_is_in_no_file_no_log_and_no_error(
     assert KEY not in caplog.text
     files = [file for file in tmp_path.rglob("*") if file.is_file()]
     assert files
-    assert all(KEY.encode() not in file.read_bytes() for file in files)
+    assert all(KEY not in values_in(file) for file in files)
 
 
 async def test_an_item_that_a_provider_forbids_is_refused_and_the_others_get_their_labels(

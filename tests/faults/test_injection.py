@@ -65,7 +65,7 @@ async def test_an_item_cannot_close_its_delimiter_or_open_a_turn(
     serve: Any, annotator_for: Any, label_requests: Any
 ) -> None:
     requests = [
-        replace(request, item=replace(request.item, text=text, context=text))
+        replace(request, item=replace(request.item, text=text, context=text, options=(text, text)))
         for request, text in zip(label_requests(len(INJECTIONS)), INJECTIONS, strict=True)
     ]
     store = MemoryReplyStore()

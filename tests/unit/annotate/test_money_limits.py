@@ -12,13 +12,14 @@ from hypothesis import settings as limits
 from hypothesis import strategies as st
 
 from imfl_engine.annotate.completion import read_answer, read_usage
-from imfl_engine.annotate.faults import Redactor, learned_window, retry_after
+from imfl_engine.annotate.faults import learned_window, retry_after
 from imfl_engine.annotate.ledger import Ledger
 from imfl_engine.annotate.limits import Gate, Patience, PerMinute
 from imfl_engine.annotate.memory_store import MemoryReplyStore
 from imfl_engine.annotate.money import find_price
 from imfl_engine.annotate.tokens import TokenRange
 from imfl_engine.errors import BudgetReached
+from imfl_engine.redacting import Redactor
 
 
 def test_a_given_price_wins_and_half_a_price_is_none() -> None:
