@@ -11,7 +11,8 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
-from imfl_engine.annotate.batch_jobs import GROUP, BatchJobs, asked, chunks
+from imfl_engine.annotate.batch_jobs import BatchJobs
+from imfl_engine.annotate.batch_results import GROUP, asked, chunks
 from imfl_engine.annotate.hand import Verdict, for_request
 from imfl_engine.annotate.item import ItemAsker
 from imfl_engine.annotate.ledger import Ledger
@@ -99,7 +100,9 @@ class BatchRun:
         for indices in chunks(list(pending), GROUP):
             # An item whose examples have changed since was bought under another hash.
             hashes = {
-                index: self._jobs.bought_as.get(asked(self._requests[index]), self._hashes[index])
+                index: self._jobs.results.bought_as.get(
+                    asked(self._requests[index]), self._hashes[index]
+                )
                 for index in indices
             }
             known = await self._store.find(list(hashes.values()))
@@ -147,7 +150,7 @@ class BatchRun:
             return None
         item = self._items.take(request, prompt_hash)
         item.tally.attempts = SUBMISSIONS
-        item.tally.note = self._jobs.why.get(prompt_hash, "the batch had no result for it")
+        item.tally.note = self._jobs.results.why.get(prompt_hash, "the batch had no result for it")
         prompt = item.prompt()
         return item.reply(Verdict(ReplyStatus.FAILED), prompt, prompt.messages, None)
 

@@ -6,20 +6,21 @@ import asyncio
 import hashlib
 import json
 import random
-import time
 from collections.abc import AsyncGenerator, Sequence
+from functools import partial
 
 from imfl_engine.annotate.asking import Asker
 from imfl_engine.annotate.batch import BatchRun
-from imfl_engine.annotate.batch_jobs import Asked, BatchJobs, asked
+from imfl_engine.annotate.batch_jobs import BatchJobs
+from imfl_engine.annotate.batch_results import Asked, asked
 from imfl_engine.annotate.endpoint import Endpoint
 from imfl_engine.annotate.estimate import estimate_cost
-from imfl_engine.annotate.facts import EndpointFacts
 from imfl_engine.annotate.item import ItemAsker
+from imfl_engine.annotate.knowledge import Knowledge
 from imfl_engine.annotate.ledger import Ledger
 from imfl_engine.annotate.limits import Gate, Patience
 from imfl_engine.annotate.money import Price, find_price, unknown_price
-from imfl_engine.annotate.ports import Learned, ReplyStore
+from imfl_engine.annotate.ports import ReplyStore
 from imfl_engine.annotate.probe import Probe
 from imfl_engine.annotate.prompts import prompt_hash
 from imfl_engine.annotate.run import LOOKUP, Run
@@ -66,10 +67,7 @@ class EndpointAnnotator:
         self._price: Price | None = None
         self._online_price: Price | None = None
         self._price_looked_up = False
-        self._asked_at: float | None = None
-        """When it was found out what the endpoint can do; None while that is unknown."""
-        self._kept: EndpointFacts | None = None
-        """What the store knows about the endpoint."""
+        self._knowledge = Knowledge(self._asker, where=self._endpoint.where, model=settings.model)
         self._planned_output = self._asker.output_tokens
         self._outputs = [0, 0]  # answers seen, their output tokens
         self._question = self._fixed_part()
@@ -92,38 +90,33 @@ class EndpointAnnotator:
     @property
     def structured(self) -> bool | None:
         """Whether the endpoint enforces the label set; None while that is unknown."""
-        return None if self._asked_at is None else self._asker.abilities.structured
+        return self._asker.abilities.structured if self._knowledge.there else None
 
     async def check(
         self, store: ReplyStore | None = None, *, limit_usd: float | None = None
     ) -> Sequence[Notice]:
         """See `ports.Annotator.check`: one short question, unless the store knows the answer."""
         await self._need_price()
-        if self._asked_at is not None:
+        if self._knowledge.there:
             return []
-        price = self._online_price or await self._need_price()
+        probe = await self._probe()
         # A dead address or a wrong key is found out before anything is entered in the books.
-        await self._probe_of(price).knock()
+        await probe.knock()
         if store is None:
-            return await self._probe(None)
-        await self.recall(store)
-        if self._asked_at is not None:
+            return await self._knowledge.ask(probe, None)
+        await self._knowledge.recall(store)
+        if self._knowledge.there:
             return []
         ledger = Ledger(store, limit_usd)
         await ledger.open()
         try:
-            return await self._probe(ledger)
+            return await self._knowledge.ask(probe, ledger)
         finally:
             await ledger.close()
 
     async def recall(self, store: ReplyStore) -> None:
-        """See `ports.Annotator.recall`; what has become old is asked anew."""
-        if self._asked_at is not None:
-            return
-        facts = await store.facts(self._endpoint.where, self._settings.model)
-        if facts is not None and facts.holds(time.time()):
-            self._asker.take_over(facts)
-            self._asked_at, self._kept = facts.asked_at, facts
+        """See `ports.Annotator.recall`."""
+        await self._knowledge.recall(store)
 
     def estimate(
         self, requests: Sequence[AnnotationRequest], *, calls: int | None = None
@@ -155,9 +148,9 @@ class EndpointAnnotator:
         await ledger.open()
         run: Run | None = None
         try:
-            await self.recall(store)
-            if self._asked_at is None and await self._anything_new(requests, store):
-                for notice in await self._probe(ledger):
+            await self._knowledge.recall(store)
+            if not self._knowledge.there and await self._anything_new(requests, store):
+                for notice in await self._knowledge.ask(await self._probe(), ledger):
                     yield notice
             if (thinking := self._told_of_thinking(requests)) is not None:
                 yield thinking
@@ -184,7 +177,7 @@ class EndpointAnnotator:
                     name=self.name,
                     hash_of=self.hash_of,
                     live=live,
-                    reconsider=lambda: self._reconsider(ledger),
+                    reconsider=partial(self._knowledge.reconsider, await self._probe(), ledger),
                     poll=self._poll,
                 )
                 async for news in batch.events():
@@ -199,7 +192,7 @@ class EndpointAnnotator:
             if run is not None:
                 await run.close()
             await ledger.close()
-            await self._keep(ledger)
+            await self._knowledge.keep(ledger)
 
     def hash_of(self, request: AnnotationRequest) -> str:
         """The prompt hash of a request: what was bought under it is never bought again."""
@@ -246,7 +239,7 @@ class EndpointAnnotator:
         yield Notice("info", "A batch is under way: it is stopped, and what it brought is kept.")
         async for event in jobs.recall():
             yield event
-        bought_as.update(jobs.bought_as)
+        bought_as.update(jobs.results.bought_as)
 
     def _told_of_thinking(self, requests: Sequence[AnnotationRequest]) -> Notice | None:
         """Say once that the model thinks, where that was not known when the price was told."""
@@ -327,34 +320,6 @@ class EndpointAnnotator:
             raise unknown_price(self._settings.model, self._base_url)
         return price
 
-    async def _probe(self, ledger: Ledger | None) -> list[Notice]:
-        """Find out what the endpoint takes; what that costs is entered in ``ledger``."""
+    async def _probe(self) -> Probe:
         price = self._online_price or await self._need_price()
-        notices = await self._probe_of(price).run(ledger)
-        self._asked_at = time.time()
-        if ledger is not None:
-            await self._keep(ledger)
-        return notices
-
-    async def _keep(self, ledger: Ledger) -> None:
-        """Let the next process know what this one has found out; what is in doubt is asked again."""
-        if self._asker.doubted:
-            self._forget()
-        facts = self._asker.facts(self._asked_at or 0.0)
-        if facts != self._kept and (self._kept is not None or self._asked_at is not None):
-            self._kept = facts
-            await ledger.writer.write(Learned(self._endpoint.where, self._settings.model, facts))
-
-    def _forget(self) -> None:
-        self._asked_at = None
-        self._asker.forget()
-
-    async def _reconsider(self, ledger: Ledger) -> Sequence[Notice]:
-        """Ask the endpoint again, where what was known about it has turned out wrong."""
-        if not self._asker.doubted:
-            return []
-        self._forget()
-        return await self._probe(ledger)
-
-    def _probe_of(self, price: Price) -> Probe:
         return Probe(self._endpoint, self._asker, self._patience, self._rng, price)
