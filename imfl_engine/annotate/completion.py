@@ -89,7 +89,9 @@ def read_usage(usage: Any) -> Usage | None:
         return None
     input_details = usage.get("prompt_tokens_details")
     output_details = usage.get("completion_tokens_details")
-    cached = _count(input_details.get("cached_tokens")) if isinstance(input_details, dict) else 0
+    cached = _count(usage.get("prompt_cache_hit_tokens"))  # DeepSeek's name
+    if isinstance(input_details, dict):
+        cached = _count(input_details.get("cached_tokens")) or cached
     thought = (
         _count(output_details.get("reasoning_tokens")) if isinstance(output_details, dict) else 0
     )

@@ -18,6 +18,7 @@ import re
 import sys
 import time
 from dataclasses import asdict, dataclass, field
+from email.utils import formatdate
 from typing import Any
 
 FAULTS = (
@@ -45,7 +46,9 @@ FAULTS = (
 """Every way to be at fault; see `Server.complete`."""
 FORBIDDEN = "403"
 """Moderation of one item; not among the faults, because it looks like a refused key."""
-UNANSWERED = {"429", "429-after", "500", "503", FORBIDDEN}
+NO_CREDIT = "429-quota"
+"""The account is empty: a 429 that no waiting helps."""
+UNANSWERED = {"429", "429-after", "500", "503", FORBIDDEN, NO_CREDIT}
 UNDELIVERED = {"timeout", "drop", "drop-half", "cut-body"}
 UNUSABLE = {"cut-text", "wrong-label", "empty", "prose", "contradiction"}
 
@@ -58,6 +61,7 @@ class Config:
     seed: int = 0
     hang: float = 5.0
     retry_after: float = 0.05
+    retry_as_date: bool = False
     structured: str = "enforce"  # enforce | ignore | reject | reject-silently
     logprobs: bool = True
     reasoning: int = 0  # hidden tokens before every answer
@@ -185,8 +189,11 @@ class Server:
         if fault in UNANSWERED:
             self.note(body, fault, billed=False, delivered=False)
             status = 429 if fault.startswith("429") else int(fault)
-            after = {"retry-after": str(config.retry_after)} if fault == "429-after" else {}
-            return await send(writer, status, error(said), after)
+            until = formatdate(time.time() + config.retry_after, usegmt=True)
+            wait = until if config.retry_as_date else str(config.retry_after)
+            after = {"retry-after": wait} if fault == "429-after" else {}
+            code = "insufficient_quota" if fault == NO_CREDIT else None
+            return await send(writer, status, error(said, code=code), after)
         delivered = fault not in UNDELIVERED
         entry = self.note(body, fault, billed=True, delivered=delivered, tokens=billed)
         entry["usage_ok"] = not fault.startswith("usage")

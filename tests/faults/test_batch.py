@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from imfl_engine.annotate.memory_store import MemoryReplyStore
-from imfl_engine.annotate.ports import BatchSaved
+from imfl_engine.annotate.ports import BatchSaved, Settled
 from imfl_engine.errors import BudgetReached, EndpointError
 from imfl_engine.events import Notice, Progress
 from imfl_engine.store.database import Database
@@ -347,3 +347,40 @@ async def test_a_batch_of_items_whose_examples_have_changed_since_is_kept_and_no
         assert len([e for e in server.log() if not e["batch"] and "sky" not in e["item"]]) == 0
         assert {reply.demonstration_ids for reply in replies} == {(10_000, 10_001)}
         assert all("Example number 1" in (reply.messages or "") for reply in replies)
+
+
+class DiesAmongResults(MemoryReplyStore):
+    """A disk that is gone when the second group of a batch's results is written."""
+
+    async def write(self, changes: Any) -> None:
+        results = any(isinstance(change, Settled) for change in changes) and self.jobs
+        if results and any(state == "settled" for _, state, _ in self.charges.values()):
+            raise OSError("the disk is gone")
+        await super().write(changes)
+
+
+async def test_a_death_while_a_batch_is_collected_settles_and_repairs_nothing_twice(
+    serve: Any, annotator_for: Any, label_requests: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imfl_engine.annotate.batch_results.GROUP", 10)
+    server = serve(structured="ignore")
+    asker = annotator_for(server, batch=True)
+    await asker.check()
+    server.configure(faults=["prose"], fault_share=0.5, seed=3)
+    dying, requests = DiesAmongResults(), label_requests(30)
+    with pytest.raises(OSError, match="gone"):
+        await run(asker, requests, dying)
+    [job] = await dying.batches()
+    assert len(job.entries) == 20
+
+    store = MemoryReplyStore(dying.charges, dying.replies, dying.jobs, dying.learned)
+    replies = replies_of(await run(asker, requests, store))
+    assert len(replies) == 30
+    assert {reply.attempts for reply in replies} == {1, 2}
+    log = [entry for entry in server.log() if "sky" not in entry["item"]]
+    assert sum(entry["batch"] for entry in log) == 30
+    assert sum(entry["repair"] for entry in log) == sum(reply.attempts == 2 for reply in replies)
+    balance = await store.balance()
+    assert balance.spent == pytest.approx(books(log))
+    assert sum(reply.cost_usd for reply in replies) == pytest.approx(balance.spent)
+    assert balance.reserved == balance.lost == 0

@@ -177,6 +177,24 @@ async def test_a_server_that_asks_to_wait_is_not_met_by_all_who_waited(
     assert sum(t < answered[0] + 0.5 for t in answered) <= 27
 
 
+async def test_a_retry_after_that_is_a_date_is_waited_for(
+    serve: Any, annotator_for: Any, label_requests: Any
+) -> None:
+    server = serve()
+    annotator = annotator_for(server)
+    await annotator.check()
+    server.configure(faults=["429-after"], fault_share=1.0, retry_after=3.0, retry_as_date=True)
+    run = asyncio.create_task(collect(annotator, label_requests(3), MemoryReplyStore()))
+    await asyncio.sleep(0.5)
+    server.configure(fault_share=0.0)
+    replies = await run
+    assert {reply.status for reply in replies} == {ReplyStatus.OK}
+    refused = [entry["time"] for entry in server.log() if entry["fault"] == "429-after"]
+    answered = [entry["time"] for entry in server.log() if entry["delivered"]][1:]
+    # A date has whole seconds, so up to one of the three is lost.
+    assert min(answered) - max(refused) > 1.9
+
+
 @pytest.mark.parametrize(
     "settings", [{"base_url": "http://127.0.0.1:1/v1"}, {"base_url": "http://127.0.0.1:1"}]
 )

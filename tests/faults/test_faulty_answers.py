@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from imfl_engine.annotate.limits import Patience
 from imfl_engine.annotate.memory_store import MemoryReplyStore
+from imfl_engine.errors import EndpointError
 from imfl_engine.store.database import Database
 from imfl_engine.store.replies import DuckReplyStore, latest
 from imfl_engine.types import Purpose, Reply, ReplyStatus
@@ -232,3 +234,33 @@ async def test_identical_items_are_bought_once(
     assert len([e for e in server.log() if "sky" not in e["item"]]) == 5
     assert sum(r.cost_usd > 0 for r in replies) == 5
     assert all(r.status is ReplyStatus.OK for r in replies)
+
+
+async def test_an_item_that_is_only_ever_told_to_wait_is_rate_limited_and_asked_again_later(
+    serve: Any, annotator_for: Any, label_requests: Any
+) -> None:
+    server, store = serve(), MemoryReplyStore()
+    annotator = annotator_for(server, patience=Patience(first=0.001, most=0.01))
+    await annotator.check(store)
+    spent = (await store.balance()).spent
+    server.configure(faults=["429"], fault_share=1.0)
+    replies = await collect(annotator, label_requests(3), store)
+    assert {(r.status, r.attempts) for r in replies} == {(ReplyStatus.RATE_LIMITED, 10)}
+    assert (await store.balance()).committed == spent
+    server.configure(fault_share=0.0)
+    replies = await collect(annotator, label_requests(3), store)
+    assert {r.status for r in replies} == {ReplyStatus.OK}
+
+
+async def test_an_account_without_credit_ends_the_run_with_what_to_do(
+    serve: Any, annotator_for: Any, label_requests: Any
+) -> None:
+    server, store = serve(), MemoryReplyStore()
+    annotator = annotator_for(server, concurrency=4)
+    await annotator.check(store)
+    server.configure(faults=["429-quota"], fault_share=1.0)
+    with pytest.raises(EndpointError, match="no credit left") as caught:
+        await collect(annotator, label_requests(50), store)
+    assert "Add credit" in caught.value.hint
+    assert len(server.log()) < 20
+    assert not store.replies

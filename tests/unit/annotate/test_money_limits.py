@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -317,3 +318,17 @@ def test_hidden_tokens_counted_apart_are_added() -> None:
     within = read_usage({**usage, "completion_tokens_details": {"reasoning_tokens": 4}})
     assert within is not None
     assert within.output == 5
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"prompt_tokens_details": {"cached_tokens": 6}},
+        {"prompt_cache_hit_tokens": 6, "prompt_cache_miss_tokens": 4},
+        {"prompt_cache_hit_tokens": 6, "prompt_tokens_details": {}},
+    ],
+)
+def test_cached_tokens_are_read_under_both_names(told: dict[str, Any]) -> None:
+    counted = read_usage({"prompt_tokens": 10, "completion_tokens": 5, **told})
+    assert counted is not None
+    assert counted.cached == 6
