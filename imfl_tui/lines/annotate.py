@@ -55,6 +55,11 @@ def waiting_lines(status: Status, price: CostEstimate | None, running: bool) -> 
         if status.unanswered:
             without = plural(status.unanswered, "item")
             lines.append(line((f"{without} got no answer: label them in Explore.", "dim")))
+        if status.offered:
+            words = (
+                f"{plural(status.offered, 'item')} it could not label: they wait for you in Label."
+            )
+            lines.append(line((words, "dim")))
         return lines
     return [line(("The LLM's turn comes later in this round.", "dim"))]
 

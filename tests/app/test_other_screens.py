@@ -615,3 +615,5 @@ async def test_what_got_no_answer_in_the_last_round_is_told_with_what_to_do():
     assert "no answer" not in "".join(map(plain, waiting_lines(status, None, False)))
     told = [plain(spans) for spans in waiting_lines(replace(status, unanswered=3), None, False)]
     assert told[1] == "3 items got no answer: label them in Explore."
+    told = [plain(spans) for spans in waiting_lines(replace(status, offered=2), None, False)]
+    assert told[1] == "2 items it could not label: they wait for you in Label."
