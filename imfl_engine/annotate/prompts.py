@@ -176,7 +176,8 @@ def repair_turn(labels: Sequence[str], style: Style, bad_answer: str) -> tuple[M
         wanted = "exactly one of these and nothing else"
     names = ", ".join(json.dumps(label, ensure_ascii=False) for label in labels)
     return (
-        {"role": "assistant", "content": bad_answer[:500] or "(no answer)"},
+        # It may repeat what the item says, which is data here too.
+        {"role": "assistant", "content": as_data(bad_answer[:500]) or "(no answer)"},
         {"role": "user", "content": f"That is not a valid answer. Answer with {wanted}: {names}."},
     )
 
