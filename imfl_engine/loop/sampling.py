@@ -31,7 +31,10 @@ CONTROL_DIVISOR = 3
 """A small human budget gives at most this part of itself to the control slice."""
 
 UNANSWERABLE_SHARE = 0.25
-"""At most this share of a human batch is spent on items the LLM could not label."""
+"""At most this share of a human batch is spent on items the LLM could not label.
+
+Later rounds take the others; what is left after the last one is offered beside the budget.
+"""
 
 
 def sub_sample_size(context: LoopContext, round: int, sizes: RoundSizes) -> int:
