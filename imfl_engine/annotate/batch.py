@@ -76,8 +76,8 @@ class BatchRun:
                     yield event
             async for reply in self._known(pending):
                 yield self._event(reply)
-            async for reply in self._repaired(pending):
-                yield self._event(reply)
+            async for said in self._repaired(pending):
+                yield said if isinstance(said, Notice) else self._event(said)
             if not pending:
                 return
             if self._gate.paused:
@@ -125,7 +125,7 @@ class BatchRun:
             for reply in replies:
                 yield reply
 
-    async def _repaired(self, pending: dict[int, str]) -> AsyncIterator[Reply]:
+    async def _repaired(self, pending: dict[int, str]) -> AsyncIterator[Notice | Reply]:
         """Ask once more about what was answered without a label; take it out of ``pending``."""
         due: list[int] = []
         for indices in chunks(list(pending), GROUP):
@@ -138,6 +138,11 @@ class BatchRun:
             return
         for index in due:
             del pending[index]
+        yield Notice(
+            "info",
+            f"{len(due):,} {'answer' if len(due) == 1 else 'answers'} of the batch had no label; each "
+            "is asked for once more, by a request at the full price.",
+        )
         run = self._live([self._requests[index] for index in due])
         try:
             async for event in run.events():

@@ -270,6 +270,8 @@ async def test_an_answer_without_a_label_gets_one_repair_outside_the_batch_at_it
     assert not any(entry["batch"] for entry in repairs)
     assert len(batched(server)) == 60
     assert events[-1].done == events[-1].total == 60
+    told = [event.text for event in events if isinstance(event, Notice)]
+    assert f"{len(repairs)} answers of the batch had no label" in told[-1]
     balance = await store.balance()
     assert balance.spent == pytest.approx(books(log))
     assert balance.reserved == balance.lost == 0
