@@ -7,7 +7,7 @@ undone one comes back to the front.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
@@ -100,13 +100,9 @@ class Batch:
 
         Where it was answered twice, the answer before counts again.
         """
-        self._labelled.pop(item_id, None)
-        own = [n for n, answer in enumerate(self.answers) if answer.item.item.item_id == item_id]
-        if own:
-            before = self.answers[own[-2]].label if len(own) > 1 else None
-            del self.answers[own[-1]]
-            if before is not None:
-                self._labelled[item_id] = before
+        before = self._forget_answer(item_id)
+        if before is not None:
+            self._labelled[item_id] = before
         if self.current is not None and self.current.item.item_id == item_id:
             return True
         for index in range(len(self._seen) - 1, -1, -1):
@@ -117,6 +113,44 @@ class Batch:
                 self.current = item
                 return True
         return False
+
+    def _forget_answer(self, item_id: int) -> str | None:
+        """Forget the newest answer to an item; returns the label it had been given before that."""
+        self._labelled.pop(item_id, None)
+        own = [n for n, answer in enumerate(self.answers) if answer.item.item.item_id == item_id]
+        before = self.answers[own[-2]].label if len(own) > 1 else None
+        if own:
+            del self.answers[own[-1]]
+        return before
+
+    def reconcile(self, items: Sequence[QueueItem], *, complete: bool) -> None:
+        """Take in what other screens did: ``items`` are open now, all of them if ``complete``.
+
+        What was taken back there comes to the front; what was answered there waits no longer.
+        """
+        opened = {item.item.item_id for item in items}
+        undone = [item for item in items if item.item.item_id in self._labelled]
+        for item in undone:
+            self._forget_answer(item.item.item_id)
+        back = {item.item.item_id for item in undone}
+
+        def still_waits(item: QueueItem) -> bool:
+            item_id = item.item.item_id
+            return item_id not in back and (item_id in opened or not complete)
+
+        self._seen = [item for item in self._seen if item.item.item_id not in back]
+        self._waiting = deque(item for item in self._waiting if still_waits(item))
+        current = self.current
+        if current is not None:
+            revisited = current.item.item_id in self._labelled
+            self.current = current if revisited or still_waits(current) else None
+        if undone:
+            if self.current is not None:
+                self._waiting.appendleft(self.current)
+            self._waiting.extendleft(reversed(undone))
+            self.current = None
+        if self.current is None:
+            self.advance()
 
     def mark(self, item_id: int, *, flagged: bool, comment: str | None) -> bool:
         """Give an item these marks, wherever it is; True when it is the current one."""

@@ -18,6 +18,8 @@ from imfl_tui.widgets.item import ItemPane
 from imfl_tui.widgets.labels import Labels
 
 FETCH = 60
+WHOLE = 1_000
+"""Items asked for where all that are open matter; a batch is hardly ever larger."""
 
 
 class BatchScreen(LabellingScreen):
@@ -67,12 +69,16 @@ class BatchScreen(LabellingScreen):
         if self._fetching:
             return
         self._fetching = True
-        items = await self.attempt(lambda: self.project.queue(limit=FETCH))
+        # Back from another screen, on which items of the batch may have been answered or undone.
+        limit = WHOLE if self._batch.answers or self._batch.current else FETCH
+        items = await self.attempt(lambda: self.project.queue(limit=limit))
         history = await self.attempt(lambda: self.project.history(limit=LAST))
         self._earlier = [e for e in history or [] if e.action in (Action.LABEL, Action.SKIP)]
         self._fetching = False
-        if items is not None and self._batch.current is None:
-            self._batch.add(items)
+        if items is not None:
+            self._batch.reconcile(items, complete=len(items) < limit)
+            if self._batch.current is None:
+                self._batch.add(items)
         self.show_current()
 
     async def _fetch(self) -> None:
@@ -125,7 +131,10 @@ class BatchScreen(LabellingScreen):
 
     def _set_progress_from_engine(self) -> None:
         async def fetch() -> None:
-            await self.imfl.refresh_status()
+            counted: int | None = None
+            while counted != self._done:  # what is answered meanwhile may be in it or not
+                counted = self._done
+                await self.imfl.refresh_status()
             self._set_progress()
             self.show_header()
 

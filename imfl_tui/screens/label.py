@@ -17,7 +17,7 @@ from imfl_tui.lines.item import guideline_parts, item_parts
 from imfl_tui.lines.label import last_line, why_shown
 from imfl_tui.queue import MARKS
 from imfl_tui.screens.base import HOME
-from imfl_tui.screens.batch import BatchScreen
+from imfl_tui.screens.batch import WHOLE, BatchScreen
 from imfl_tui.screens.dialogs import Reader
 from imfl_tui.widgets.aids import Aids
 from imfl_tui.widgets.canvas import Text
@@ -116,6 +116,8 @@ class LabelScreen(BatchScreen):
     async def resumed(self) -> None:
         """Take the batch up where it is."""
         self._set_progress()
+        if self._batch.answers:
+            self._set_progress_from_engine()
         await self._reload()
         self.call_after_refresh(self._fetch_similar_if_shown)
         self.imfl.start_prefetch()
@@ -205,7 +207,7 @@ class LabelScreen(BatchScreen):
         if self._batch.recall(event.item_id):
             self._done -= 1 if given and self._batch.given(event.item_id) is None else 0
         else:
-            items = await self.attempt(lambda: self.project.queue(limit=1000))
+            items = await self.attempt(lambda: self.project.queue(limit=WHOLE))
             self._batch.replace(items or [], first=event.item_id)
             self._earlier = [e for e in self._earlier if e.event_id != event.event_id]
             self._set_progress_from_engine()
