@@ -35,13 +35,22 @@ class ReportingApp(App[int]):
     def notify_problem(self, error: ImflError, title: str = "Stopped") -> None:
         """Show an error in a corner: a job failed while the person did something else."""
         log.warning("%s", error, exc_info=error)
-        text = safe_text(f"{error.message}\n{error.hint}".strip(), 800, newlines=True)
-        self.notify(text, title=title, severity="error", markup=False, timeout=10)
+        text = safe_text(f"✗ {title}: {error.message} {error.hint}".strip(), 800)
+        self.notify(text, severity="error", markup=False, timeout=10)
 
     def on_notify(self) -> None:
         """Where there is little room the newest notice takes the place of the one before."""
         if self.screen_stack and self.screen.has_class("-short"):
             self.clear_notifications()
+
+    def clear_notifications(self) -> None:
+        """Take all notices off the screen, with their frames.
+
+        Textual leaves the frames: each would push the next notice a line further over the screen.
+        """
+        super().clear_notifications()
+        for screen in self.screen_stack:
+            screen.query("ToastHolder").remove()
 
     def _fatal_error(self) -> None:
         """End after an error nobody foresaw; its traceback belongs into the log, not on a screen."""

@@ -11,7 +11,7 @@ import pytest
 from driving import go, shown, until
 from fake_project import FakeProject, annotation_script, training_script
 
-from imfl_engine.errors import ComputeError, EndpointError
+from imfl_engine.errors import ComputeError, EndpointError, ImflError
 from imfl_engine.settings import replace_setting
 from imfl_engine.views import ItemFilter
 from imfl_tui.app import ImflApp
@@ -323,30 +323,56 @@ async def test_train_says_why_it_ended(make_app, steps: int):
         assert ("20 / 95" in shown(app)) is bool(steps)
 
 
-async def test_a_small_screen_shows_one_notice_and_never_over_the_rows(make_app):
+async def test_a_small_screen_shows_one_notice_at_a_time_and_a_large_one_several(make_app):
     app = make_app()
     async with app.run_test(size=(80, 24), notifications=True) as pilot:
-        await go(app, pilot, "review", "1 of 280")
-        for number in range(4):
-            app.notify(f"Notice {number}: " + "words about what happened " * 5, timeout=60)
-        await until(app, "Notice 3")
-        await pilot.pause()
-        text = shown(app)
-        assert not any(f"Notice {number}" in text for number in range(3))
-        assert "280 to review" in text.splitlines()[0]
-        assert all("Notice" not in row for row in text.splitlines()[:20])
-        await go(app, pilot, "label", "Operating profit")
-        app.notify("A long notice. " * 40, timeout=60)
-        await until(app, "A long notice.")
-        await pilot.pause()
-        assert "Operating profit fell to EUR 35.4 mn" in shown(app)
-        assert "1 positive" in shown(app)
+        for screen, row in (("review", -1), ("label", 0)):
+            await go(app, pilot, screen)
+            for number in range(4):
+                app.notify(f"Notice {number}", timeout=60)
+                await until(app, f"Notice {number}")
+            await until(app, lambda row=row: "Notice 3" in shown(app).splitlines()[row])
+            assert not any(f"Notice {number}" in shown(app) for number in range(3))
     app = make_app()
     async with app.run_test(size=(120, 40), notifications=True) as pilot:
         await go(app, pilot, "home")
         app.notify("Notice 1", timeout=60)
         app.notify("Notice 2", timeout=60)
         await until(app, lambda: "Notice 1" in shown(app) and "Notice 2" in shown(app))
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+async def test_notices_cover_neither_rows_nor_items_nor_labels(make_app, size):
+    app = make_app()
+    error = ImflError(
+        "The endpoint http://localhost:8000/v1 refused the connection with 12 requests under way.",
+        "Check that the server runs; every paid reply is kept.",
+    )
+
+    def read_now(rows: tuple[int, int]) -> list[str]:
+        return shown(app).splitlines()[slice(*rows)]
+
+    async with app.run_test(size=size, notifications=True) as pilot:
+        for screen, kept in {
+            "review": (2, -5),
+            "explore": (4, -2),
+            "annotate": (6, -1),
+            "label": (3, -1),
+        }.items():
+            await go(app, pilot, screen)
+            await pilot.pause(0.3)
+            before = read_now(kept)
+            app.notify("A short notice.", timeout=60)
+            await until(app, "A short notice.")
+            assert read_now(kept) == before
+            app.clear_notifications()
+            await until(app, lambda: "A short notice." not in shown(app))
+            app.notify_problem(error)
+            await until(app, "✗ Stopped: The endpoint")
+            await until(app, "kept.")
+            assert read_now(kept) == before
+            app.clear_notifications()
+            await until(app, lambda: "✗ Stopped" not in shown(app))
 
 
 async def test_a_failed_job_is_told_without_taking_the_focus(make_app):
