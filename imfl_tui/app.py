@@ -21,7 +21,7 @@ from imfl_engine.events import Event, Notice, StepFinished
 from imfl_engine.types import Step, StepKind
 from imfl_engine.views import CostEstimate, Status
 from imfl_tui import jobs as job_states
-from imfl_tui.commands import palette_commands
+from imfl_tui.commands import palette_commands, run_command
 from imfl_tui.job_runner import PUBLISH_EVERY, JobRunner
 from imfl_tui.jobs import DONE_WORDS
 from imfl_tui.messages import JobEnded
@@ -260,7 +260,7 @@ class ImflApp(JobRunner):
     def pause_rounds(self, on: bool) -> None:
         """Hold the LLM run: requests under way still end, no new ones are made."""
         if not self._state.in_step(StepKind.ANNOTATE):
-            self.notify("Only the LLM's run can be paused; c cancels the rest.", timeout=4)
+            self.notify("Only the LLM's run can be paused; Cancel stops the rest.", timeout=4)
             return
         with self.reporting():
             self.project.pause(on)
@@ -299,6 +299,10 @@ class ImflApp(JobRunner):
 
         if not isinstance(self.screen, Help):
             self.push_screen(Help(self.screen))
+
+    async def action_command(self, name: str) -> None:
+        """Run a command by its id: what a click on its key does."""
+        await run_command(self, name)
 
     async def action_go(self, mode: str) -> None:
         """Go to a screen; a key that comes before the file is open waits for it."""

@@ -10,7 +10,7 @@ from textual.app import SystemCommand
 from textual.binding import Binding
 from textual.screen import Screen
 
-from imfl_tui.keymap import key_name
+from imfl_tui.keymap import bindings_by_id, key_name
 from imfl_tui.screens import registry
 
 if TYPE_CHECKING:
@@ -62,6 +62,22 @@ def palette_commands(app: ImflApp, screen: Screen[Any]) -> Iterable[SystemComman
         ("app.quit", "app: quit", "Leave; nothing committed is lost", app.action_quit),
     ):
         yield SystemCommand(title, f"{words} · key {app.key_of(name)} · {name}", act)
+
+
+async def run_command(app: ImflApp, name: str) -> None:
+    """Run a command of the screen or the window in view, or one that goes to another screen."""
+    for active in app.screen.active_bindings.values():
+        if active.binding.id == name:
+            if active.enabled:
+                await app.run_action(active.binding.action, active.node)
+            return
+    own = bindings_by_id([("here", type(app.screen).BINDINGS)])
+    if name in own:  # a field with the focus has the key for itself
+        await app.run_action(own[name].action, app.screen)
+        return
+    elsewhere = bindings_by_id(registry.bindings())[name]
+    if elsewhere.action.startswith("app."):
+        await app.run_action(elsewhere.action)
 
 
 def _group(binding: Binding) -> str:

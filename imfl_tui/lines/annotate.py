@@ -43,7 +43,8 @@ def waiting_lines(status: Status, price: CostEstimate | None, running: bool) -> 
         left = plural(max(step.total - step.done, 0), "item")
         cost = f" for about {price_words(price)}" if price else ""
         words = f"{left} by {one_line(status.annotator, 40)}{cost}"
-        return [line(("enter", "key"), (" starts: ", "dim"), words)]
+        enter = Span("enter", "key", command="annotate.start")
+        return [line(enter, (" starts: ", "dim"), words)]
     if step.kind is StepKind.ANNOTATE:
         words = "The first requests are on their way; the figures come with the first reply."
         return [line((words, "dim"))]

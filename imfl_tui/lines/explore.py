@@ -43,27 +43,29 @@ def explore_row(row: ItemRow, width: int, label_size: int = 12) -> Line:
 
 
 def filter_line(wanted: ItemFilter) -> Line:
-    """What is shown, in words; an active filter stands out."""
-    parts: list[tuple[str, bool]] = [
+    """What is shown, in words that change it at a click; an active filter stands out."""
+    parts: list[tuple[str, bool, str]] = [
         (
             f"label {one_line(wanted.label, 24)}" if wanted.label else "any label",
             bool(wanted.label),
+            "label",
         ),
-        (SOURCE_WORDS[wanted.source], wanted.source is not None),
+        (SOURCE_WORDS[wanted.source], wanted.source is not None, "source"),
         (
             f"round {wanted.round}" if wanted.round is not None else "any round",
             wanted.round is not None,
+            "round",
         ),
     ]
     if wanted.disagreement:
-        parts.append(("≠ model differs", True))
+        parts.append(("≠ model differs", True, "disagreement"))
     if wanted.flagged:
-        parts.append(("⚑ flagged", True))
+        parts.append(("⚑ flagged", True, "flagged"))
     spans: list[Span] = [Span("  ")]
-    for words, active in parts:
+    for words, active, name in parts:
         if len(spans) > 1:
             spans.append(Span(" · ", "dim"))
-        spans.append(Span(words, "accent" if active else "dim"))
+        spans.append(Span(words, "accent" if active else "dim", f"screen.filter_{name}"))
     return [
         *spans,
         Span("    "),
@@ -80,8 +82,8 @@ def filter_line(wanted: ItemFilter) -> Line:
 
 def explore_detail(detail: ItemDetail, width: int) -> list[Line]:
     """The item with everything known about it."""
-    opens = (Span("enter", "key"),)
-    lines = text_lines(detail.item, width, most=6, characters=4_000, opens=opens)
+    enter = Span("enter", "key", command="explore.open")
+    lines = text_lines(detail.item, width, most=6, characters=4_000, opens=[enter])
     lines.append(line(""))
     source = SOURCE_WORDS.get(detail.source or "unlabelled", detail.source or "")
     label = one_line(detail.label, 30) if detail.label else "—"
@@ -100,7 +102,7 @@ def explore_detail(detail: ItemDetail, width: int) -> list[Line]:
         lines.append(
             line(
                 (f"{thousands(len(detail.history))} entries in its history · ", "dim"),
-                ("enter", "key"),
+                enter,
             )
         )
     return [*lines, *mark_lines(detail)]

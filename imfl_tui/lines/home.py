@@ -64,7 +64,7 @@ def _what_enter_does(
     if step.kind is StepKind.LABEL:
         minutes = estimate.minutes_of_person * 60 if estimate else None
         about = f", about {roughly(minutes)}" if minutes else ""
-        return line((" enter ", "key"), ("label ", "strong"), f"{plural(left, 'item')}{about}")
+        return _enter("label", Span(f"{plural(left, 'item')}{about}"))
     if jobs.rounds is not None:
         return line(
             (" ▸ ", "accent"),
@@ -80,11 +80,18 @@ def _what_enter_does(
         return line((" enter ", "key"), ("label ", "strong"), words)
     if step.kind is StepKind.FINISHED:
         words = one_line(step.reason, 60) if step.reason else "the budget is used up"
-        return line((" enter ", "key"), ("export ", "strong"), (words, "dim"))
+        return _enter("export", Span(words, "dim"))
     if step.kind is StepKind.ANNOTATE:
         price = ""
         if estimate and asks_money:
             price = f" for about {price_words(estimate)}"
         words = f"{plural(left, 'item')} by {one_line(status.annotator, 40)}{price}"
-        return line((" enter ", "key"), ("annotate ", "strong"), words)
-    return line((" enter ", "key"), ("go on ", "strong"), (STEP_WORDS[step.kind], "dim"))
+        return _enter("annotate", Span(words))
+    return _enter("go on", Span(STEP_WORDS[step.kind], "dim"))
+
+
+def _enter(verb: str, what: Span) -> Line:
+    """``enter label 20 items``, every word of which does it at a click."""
+    key = Span("enter", "key", command="home.next")
+    words = Span(f" {verb} ", "strong", "screen.next")
+    return [Span(" "), key, words, what._replace(action="screen.next")]

@@ -44,7 +44,7 @@ def last_line(
         spans.extend([*answer, Span("   ")])
     if not shown:
         spans = [Span(" one key labels the item, saves it and shows the next", "dim")]
-    right = [Span(f"↓ {hidden} more lines ", "dim")] if hidden else []
+    right = [Span(f"↓ {hidden} more lines ", "dim", "screen.scroll(10)")] if hidden else []
     return spread(spans, right, width)
 
 
@@ -71,6 +71,9 @@ def earlier_spans(event: LabelEvent) -> list[Span]:
     seconds = f" {event.seconds:.0f} s" if event.seconds is not None else ""
     return [Span("✓ ", "dim"), Span(one_line(event.label or "", 22), "dim"), Span(seconds, "dim")]
 
+
+ENTER = Span("enter", "key", command="label.accept")
+"""The key that goes on where there is nothing to answer."""
 
 UNDONE: dict[Action, str] = {
     Action.LABEL: "“{label}”",
@@ -143,8 +146,8 @@ def end_lines(status: Status, jobs: Jobs, price: str, answers: Sequence[Answer])
         lines.append(
             line(
                 "  ",
-                ("enter ", "key"),
-                ("start ", "strong"),
+                ENTER,
+                (" start ", "strong"),
                 f"round {max(step.round, 1)}: {left} wait for you",
             )
         )
@@ -153,9 +156,7 @@ def end_lines(status: Status, jobs: Jobs, price: str, answers: Sequence[Answer])
         lines.append(line("  ", ("enter ", "key"), ("label ", "strong"), words))
     elif step.kind is StepKind.FINISHED:
         lines.append(
-            line(
-                "  ", "The annotation budget is used up. ", ("enter", "key"), " goes to the export."
-            )
+            line("  ", "The annotation budget is used up. ", ENTER, " goes to the export.")
         )
     elif jobs.rounds is not None:
         lines.append(line("  ", ("▸ ", "accent"), describe(jobs, "rounds")))
@@ -170,9 +171,7 @@ def end_lines(status: Status, jobs: Jobs, price: str, answers: Sequence[Answer])
         about = f" for about {price}" if price else ""
         left = plural(max(step.total - step.done, 0), "item")
         words = f"{left} by {one_line(status.annotator, 40)}{about}"
-        lines.append(line("  ", ("enter ", "key"), ("annotate ", "strong"), words))
+        lines.append(line("  ", ENTER, (" annotate ", "strong"), words))
     else:
-        lines.append(
-            line("  ", ("enter ", "key"), ("go on ", "strong"), (STEP_WORDS[step.kind], "dim"))
-        )
+        lines.append(line("  ", ENTER, (" go on ", "strong"), (STEP_WORDS[step.kind], "dim")))
     return [*lines, *failure_lines(jobs)]

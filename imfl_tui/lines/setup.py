@@ -37,7 +37,8 @@ def step_lines(current: int) -> list[Line]:
         spans.append(Span(f"{mark} {step.title}", style))
     question = line(
         (f"  {STEPS[current].words}", "strong"),
-        ("   enter", "key"),
+        "   ",
+        Span("enter", "key", command="setup.next"),
         (" goes on", "dim") if current < len(STEPS) - 1 else (" creates the project", "dim"),
     )
     return [line(""), spans, line(""), question]

@@ -35,9 +35,9 @@ def waiting_words(status: Status, jobs: Jobs) -> str:
     """Why nothing is trained now."""
     kind = status.step.kind
     if kind is StepKind.TRAIN:
-        return "The training is about to begin." if jobs.rounds else "Enter starts the training."
+        return "The training is about to begin." if jobs.rounds else "The training comes next."
     if kind is StepKind.FINISHED:
-        return "All rounds are trained. v on Home shows the results."
+        return "All rounds are trained; Results says how good the model is."
     if kind is StepKind.LABEL:
         left = plural(max(status.step.total - status.step.done, 0), "item")
         return f"Training follows your labels ({left} to go) and the LLM's."

@@ -133,6 +133,12 @@ class AnnotateScreen(ImflScreen):
         self._follow = event.index == 0
         self.beside("texts", self._fetch_texts, exclusive=False)
 
+    @on(Rows.Clicked)
+    async def _clicked(self, event: Rows.Clicked) -> None:
+        """A second click shows what was asked."""
+        if event.again:
+            await self.action_prompt()
+
     async def action_begin(self) -> None:
         """Begin, or go on after a pause."""
         status, job = self.imfl.status, self.imfl.jobs.rounds
@@ -156,7 +162,7 @@ class AnnotateScreen(ImflScreen):
         """Stop the run."""
         if self.imfl.jobs.rounds is not None:
             await self.imfl.stop_job("rounds")
-            self.notify("Stopped. Every reply so far is kept; Enter goes on.", timeout=4)
+            self.notify("Stopped. Every reply so far is kept; Start goes on.", timeout=4)
 
     async def action_prompt(self) -> None:
         """Show what the LLM was sent for the label under the cursor."""

@@ -39,6 +39,8 @@ class ImflScreen(Screen[None]):
 
     PAGE: ClassVar[str] = "home"
     """Name of the help page, ``help/<name>.md``."""
+    A_CLICK_LEAVES_FIELDS: ClassVar[bool] = True
+    """Whether a click beside a field gives the keys back to the screen."""
     BINDINGS: ClassVar[list[BindingType]] = []
     AUTO_FOCUS = ""
     _visit = -1
@@ -111,6 +113,13 @@ class ImflScreen(Screen[None]):
             event.stop()
             event.prevent_default()
             await self.run_action(action)
+
+    def on_mouse_down(self, event: events.MouseDown) -> None:
+        """Leave a field at a click beside it."""
+        if self.A_CLICK_LEAVES_FIELDS and self.focused is not None:
+            clicked, _ = self.get_widget_at(*event.screen_offset)
+            if clicked is not self.focused:
+                self.set_focus(None)
 
     async def undo(self) -> LabelEvent | None:
         """Take back the person's last action; None when there is none left, which is said."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
@@ -20,6 +20,8 @@ from imfl_tui.text import one_line, safe_text, wrap
 from imfl_tui.widgets.canvas import Canvas, Text
 from imfl_tui.widgets.field import Field
 from imfl_tui.widgets.rows import Rows
+
+T = TypeVar("T")
 
 
 class Words(Canvas):
@@ -37,8 +39,21 @@ class Words(Canvas):
         return [line((row, self._wanted)) for row in rows]
 
 
-class Problem(ModalScreen[None]):
+class Window(ModalScreen[T]):
+    """A small window; where nothing in it can be lost, a click beside it closes it."""
+
+    CLOSES_AT_A_CLICK: ClassVar[bool] = False
+
+    def on_click(self, event: events.Click) -> None:
+        """Close at a click beside the window."""
+        if self.CLOSES_AT_A_CLICK and self.get_widget_at(*event.screen_offset)[0] is self:
+            self.dismiss(None)
+
+
+class Problem(Window[None]):
     """An error: what happened, and what to do."""
+
+    CLOSES_AT_A_CLICK = True
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,enter,space,q", "dismiss", "Close", id="problem.close"),
@@ -55,10 +70,10 @@ class Problem(ModalScreen[None]):
             yield Words([self.error.message], "strong")
             if self.error.hint:
                 yield Words(["", self.error.hint])
-            yield _keys(("esc", "close"))
+            yield _keys(("esc", "close", "problem.close"))
 
 
-class Confirm(ModalScreen[bool]):
+class Confirm(Window[bool]):
     """A yes-or-no question about something that costs or stops."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -76,13 +91,14 @@ class Confirm(ModalScreen[bool]):
         with Vertical(classes="dialog") as dialog:
             dialog.border_title = Content(safe_text(self._title, 100))
             yield Words(self._words)
-            yield _keys(("y", self._yes), ("n", self._no))
+            yield _keys(("y", self._yes, "confirm.yes"), ("n", self._no, "confirm.no"))
 
 
-class Ask(ModalScreen[str | None]):
+class Ask(Window[str | None]):
     """One line of text."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "save", "Save", id="ask.save"),
         Binding("escape", "dismiss(None)", "Cancel", id="ask.cancel"),
     ]
 
@@ -97,21 +113,25 @@ class Ask(ModalScreen[str | None]):
             if self._words:
                 yield Words(self._words)
             yield Field(safe_text(self._value), select_on_focus=False)
-            yield _keys(("enter", "save"), ("esc", "cancel"))
+            yield _keys(("enter", "save", "ask.save"), ("esc", "cancel", "ask.cancel"))
 
     def on_mount(self) -> None:
         """Type at once."""
         self.query_one(Input).focus()
 
     @on(Input.Submitted)
-    def _submitted(self, event: Input.Submitted) -> None:
-        self.dismiss(event.value)
+    def action_save(self) -> None:
+        """Give the line back."""
+        self.dismiss(self.query_one(Input).value)
 
 
-class Picker(ModalScreen[str | None]):
+class Picker(Window[str | None]):
     """Choose one of many names by typing a few of its letters."""
 
+    CLOSES_AT_A_CLICK = True
+
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "choose", "Choose", id="picker.choose"),
         Binding("escape", "dismiss(None)", "Cancel", id="picker.cancel"),
         Binding("down,ctrl+n", "move(1)", "Down", id="picker.down"),
         Binding("up,ctrl+p", "move(-1)", "Up", id="picker.up", priority=True),
@@ -137,7 +157,11 @@ class Picker(ModalScreen[str | None]):
             dialog.border_title = Content(safe_text(self._title, 100))
             yield Field(placeholder="a few letters of the name")
             yield Rows(id="found")
-            yield _keys(("enter", "choose"), ("↑ ↓", "move"), ("esc", "cancel"))
+            yield _keys(
+                ("enter", "choose", "picker.choose"),
+                ("↑ ↓", "move", ""),
+                ("esc", "cancel", "picker.cancel"),
+            )
 
     def on_mount(self) -> None:
         """Type at once."""
@@ -149,7 +173,9 @@ class Picker(ModalScreen[str | None]):
         self._look_for(event.value)
 
     @on(Input.Submitted)
-    def _submitted(self) -> None:
+    @on(Rows.Clicked)
+    def action_choose(self) -> None:
+        """Give the name under the cursor back."""
         rows = self.query_one(Rows)
         if self._found:
             self.dismiss(self._found[rows.cursor])
@@ -170,8 +196,10 @@ class Picker(ModalScreen[str | None]):
         self.query_one(Rows).move(step)
 
 
-class Reader(ModalScreen[None]):
+class Reader(Window[None]):
     """A long text to read: a prompt, an item in full."""
+
+    CLOSES_AT_A_CLICK = True
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,enter,p,d,q", "dismiss", "Close", id="reader.close"),
@@ -191,7 +219,7 @@ class Reader(ModalScreen[None]):
         with Vertical(classes="dialog reader") as dialog:
             dialog.border_title = Content(safe_text(self._title, 100))
             yield _Parts(self._parts)
-            yield _keys(("↑ ↓", "scroll"), ("esc", "close"))
+            yield _keys(("↑ ↓", "scroll", ""), ("esc", "close", "reader.close"))
 
     def action_scroll(self, step: int) -> None:
         """Scroll the text."""
@@ -216,10 +244,13 @@ class _Parts(Canvas):
         return lines
 
 
-def _keys(*keys: tuple[str, str]) -> Text:
+def _keys(*keys: tuple[str, str, str]) -> Text:
+    """The keys of a window: each with what it does and its command, which a click runs as well."""
     text = Text(classes="keys")
     spans: list[Span] = []
-    for key, words in keys:
-        spans.extend([Span(key, "key"), Span(f" {words}   ", "dim")])
+    for key, words, command in keys:
+        action = f"app.command({command!r})" if command else ""
+        spans.extend([Span(key, "key", action, command), Span(f" {words}", "dim", action)])
+        spans.append(Span("   "))
     text.show([line(""), spans])
     return text

@@ -22,7 +22,7 @@ from imfl_tui.fetches import Fetches
 from imfl_tui.lines.explore import explore_detail, explore_row, filter_line
 from imfl_tui.screens.dialogs import Picker
 from imfl_tui.screens.labelling import ItemListScreen
-from imfl_tui.spans import Line, line
+from imfl_tui.spans import Line, Span, line
 from imfl_tui.text import cells, one_line, plural, safe_text, wrap
 from imfl_tui.widgets.canvas import Text
 from imfl_tui.widgets.field import Field
@@ -170,7 +170,7 @@ class ExploreScreen(ItemListScreen):
             empty = [
                 line(""),
                 line(("No item matches.", "strong")),
-                line(("c", "key"), (" shows all again", "dim")),
+                line(Span("c", "key", command="explore.clear"), (" shows all again", "dim")),
             ]
         self.query_one(Rows).show(len(self._rows), self._row, empty=empty, cursor=cursor)
 

@@ -134,7 +134,8 @@ class ExportScreen(ImflScreen):
             return problem_lines("! ", "warn", problem, "", width)
         if self._failure is not None:
             return problem_lines("✗ ", "bad", self._failure.message, self._failure.hint, width)
-        return [line((" enter", "key"), (" writes the file", "dim"))]
+        enter = Span("enter", "key", command="export.write")
+        return [line(" ", enter, Span(" writes the file", "dim", "screen.write"))]
 
     def action_move(self, step: int) -> None:
         """Choose a format."""

@@ -11,9 +11,10 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen, Screen
+from textual.screen import Screen
 
 from imfl_tui.keymap import key_name
+from imfl_tui.screens.dialogs import Window
 from imfl_tui.spans import Line, Span, line
 from imfl_tui.text import pad, wrap
 from imfl_tui.widgets.canvas import Canvas
@@ -60,8 +61,10 @@ def help_lines(words: str, keys: Sequence[tuple[str, str, str]], width: int) -> 
     return lines
 
 
-class Help(ModalScreen[None]):
+class Help(Window[None]):
     """The help window."""
+
+    CLOSES_AT_A_CLICK = True
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,question_mark,q,enter", "dismiss", "Close", id="help.close"),

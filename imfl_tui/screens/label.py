@@ -268,6 +268,7 @@ class LabelScreen(BatchScreen):
         """Fold or unfold a long context."""
         self._folded = not self._folded
         self._show_item()
+        self._show_last()
 
     def action_panel(self, name: str) -> None:
         """Show or hide a panel below the labels."""
@@ -278,7 +279,8 @@ class LabelScreen(BatchScreen):
 
     def action_scroll(self, lines: int) -> None:
         """Scroll the item."""
-        self.query_one(ItemPane).scroll_lines(lines)
+        if self.query_one(ItemPane).scroll_lines(lines):
+            self._show_last()
 
     def action_back(self) -> None:
         """The item before; answering it again replaces its label."""

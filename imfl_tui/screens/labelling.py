@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from textual import events
+from textual import events, on
 
 from imfl_engine.types import Item, option_letter
 from imfl_engine.views import ItemDetail
@@ -114,6 +114,12 @@ class ItemListScreen(LabellingScreen):
         if item_id is None:
             return None
         return await self.attempt(lambda: self.project.detail(item_id))
+
+    @on(Rows.Clicked)
+    async def _clicked(self, event: Rows.Clicked) -> None:
+        """A second click opens the item."""
+        if event.again:
+            await self.action_open()
 
     def action_pick(self) -> None:
         """Correct the label by name."""

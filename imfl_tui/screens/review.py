@@ -260,6 +260,7 @@ class ReviewScreen(ItemListScreen):
         """Keep everything below a risk, after a look at how many that is."""
         if not self._rows:
             return
+        undo = self.imfl.key_of("review.undo")
         counts = [
             f"{fraction(risk)}: {thousands(await self.project.count_below(risk))}"
             for risk in (0.05, 0.1, 0.2, 0.3)
@@ -278,7 +279,9 @@ class ReviewScreen(ItemListScreen):
             risk = risk / 100 if risk > 1 else risk
             kept = await self.attempt(lambda: self.project.accept_below(risk))
             if kept is not None:
-                words = f"Kept {plural(kept, 'label')} below {fraction(risk)}. u takes it back."
+                words = (
+                    f"Kept {plural(kept, 'label')} below {fraction(risk)}. {undo} takes it back."
+                )
                 self.notify(words, markup=False)
                 await self._load(fresh=True)
 
@@ -288,7 +291,7 @@ class ReviewScreen(ItemListScreen):
                 ".10",
                 [
                     f"Labels below a risk of {' · '.join(counts)}.",
-                    "Below it no label is looked at. One key (u) takes it back.",
+                    f"Below it no label is looked at. One key ({undo}) takes it back.",
                 ],
             ),
             keep,

@@ -31,6 +31,7 @@ class SetupScreen(ImflScreen):
 
     CSS_PATH = "setup.tcss"
     PAGE = "setup"
+    A_CLICK_LEAVES_FIELDS = False
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "next", "Next", id="setup.next", tooltip="Go on with these answers"),
         Binding(

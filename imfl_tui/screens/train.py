@@ -87,4 +87,4 @@ class TrainScreen(ImflScreen):
         """Stop the training; the model before it stays."""
         if self.imfl.jobs.rounds is not None:
             await self.imfl.stop_job("rounds")
-            self.notify("Stopped. The last good model stays; Enter trains again.", timeout=4)
+            self.notify("Stopped. The last good model stays; Start trains again.", timeout=4)

@@ -187,7 +187,7 @@ class Canvas(Widget, can_focus=False):
         spans = _at(lines, self.top + y)
         base = self._base = self._base or self.rich_style
         segments = [
-            Segment(span.text, self._style(span.style, span.action))
+            Segment(span.text, self._style(span.style, span.action, span.command))
             for span in fit(spans, width)
             if span.text
         ]
@@ -205,9 +205,11 @@ class Canvas(Widget, can_focus=False):
         start = round(self.top * (height - size) / max(total - height, 1))
         return "┃" if start <= y < start + size else "│"
 
-    def _style(self, name: str, action: str = "") -> Style:
+    def _style(self, name: str, action: str = "", command: str = "") -> Style:
         styles: Mapping[str, Style] = getattr(self.app, "span_styles", {})
         style = styles.get(name, NO_STYLE)
+        if command and not action:
+            action = f"app.command({command!r})"
         return style + Style(meta={"@click": action}) if action else style
 
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:

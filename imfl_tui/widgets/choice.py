@@ -13,6 +13,9 @@ from imfl_tui.spans import Line, line
 from imfl_tui.text import one_line
 from imfl_tui.widgets.canvas import Canvas
 
+LEFT_ARROW = 2
+"""Cells in which a click means the value before."""
+
 
 class Choice(Canvas, can_focus=True):
     """Shows one of its values."""
@@ -53,9 +56,11 @@ class Choice(Canvas, can_focus=True):
         self.post_message(self.Changed(self, self.value))
 
     def on_click(self, event: events.Click) -> None:
-        """Choose the next value."""
+        """Choose the next value, or at the left arrow the one before."""
         self.focus()
-        self.action_step(1)
+        offset = event.get_content_offset(self)
+        before = offset is not None and offset.x < LEFT_ARROW
+        self.action_step(-1 if before else 1)
 
     def on_focus(self) -> None:
         """Show the arrows."""

@@ -28,6 +28,18 @@ class Rows(Canvas):
             """The list that sent it."""
             return self.rows
 
+    class Clicked(Message):
+        """A row was clicked and has the cursor; ``again`` where it had the cursor before."""
+
+        def __init__(self, rows: Rows, *, again: bool) -> None:
+            super().__init__()
+            self.rows, self.again = rows, again
+
+        @property
+        def control(self) -> Rows:
+            """The list that sent it."""
+            return self.rows
+
     def __init__(self, *, title: str = "", id: str | None = None) -> None:
         super().__init__(title=title, id=id, classes="panel")
         self._make: RowBuilder | None = None
@@ -104,7 +116,7 @@ class Rows(Canvas):
             return
         index = self._first + offset.y - (1 if self._head else 0)
         if 0 <= index < self.count:
-            self.move_to(index)
+            self.post_message(self.Clicked(self, again=not self.move_to(index)))
 
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
         """The wheel moves the cursor."""
