@@ -10,6 +10,9 @@ from imfl_engine.views import ItemDetail, Opinion
 from imfl_tui.spans import Line, Span, line
 from imfl_tui.text import cells, fraction, one_line, pad, safe_text, wrap
 
+GUIDELINES = "guidelines"
+"""The heading of what is read as Markdown."""
+
 
 def text_lines(
     item: Item, width: int, *, most: int, characters: int, opens: Sequence[Span]
@@ -68,5 +71,5 @@ def item_parts(detail: ItemDetail) -> list[tuple[str, str]]:
 def guideline_parts(task: Task) -> list[tuple[str, str]]:
     """By what is labelled, for reading: the guidelines, and what each label means."""
     meanings = [f"{one.name}: {one.description}" for one in task.labels if one.description]
-    parts = [("guidelines", task.guidelines.strip()), ("labels", "\n".join(meanings))]
+    parts = [(GUIDELINES, task.guidelines.strip()), ("labels", "\n".join(meanings))]
     return [(heading, text) for heading, text in parts if text]

@@ -15,6 +15,8 @@ from textual.widgets import Input
 
 from imfl_engine.errors import ImflError
 from imfl_tui.fuzzy import ranked
+from imfl_tui.lines.item import GUIDELINES
+from imfl_tui.lines.markdown import markdown_lines
 from imfl_tui.spans import Line, Span, line
 from imfl_tui.text import one_line, safe_text, wrap
 from imfl_tui.widgets.canvas import Canvas, Text
@@ -238,9 +240,11 @@ class _Parts(Canvas):
                 lines.append(line(""))
             if heading:
                 lines.append(line((safe_text(heading, 200), "accent")))
-            lines.extend(
-                line(row) for row in wrap(safe_text(text, newlines=True), max(width - 2, 10))
-            )
+            safe, room = safe_text(text, newlines=True), max(width - 2, 10)
+            if heading == GUIDELINES:
+                lines.extend(markdown_lines(safe, room))
+            else:
+                lines.extend(line(row) for row in wrap(safe, room))
         return lines
 
 

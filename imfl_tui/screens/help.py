@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from importlib.resources import files
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -14,16 +15,25 @@ from textual.content import Content
 from textual.screen import Screen
 
 from imfl_tui.keymap import key_name
+from imfl_tui.lines.markdown import markdown_lines
 from imfl_tui.screens.dialogs import Window
 from imfl_tui.spans import Line, Span, line
-from imfl_tui.text import pad, wrap
+from imfl_tui.text import pad
 from imfl_tui.widgets.canvas import Canvas
+
+if TYPE_CHECKING:
+    from imfl_tui.app import ImflApp
 
 
 @lru_cache
 def page(name: str) -> str:
     """The words of a help page, as written in ``help/<name>.md``."""
     return files("imfl_tui").joinpath("help", f"{name}.md").read_text(encoding="utf-8")
+
+
+def named_keys(words: str, key_of: Callable[[str], str]) -> str:
+    """Write the keys that a page names by their commands, ``{label.undo}``, as they are mapped now."""
+    return re.sub(r"\{([a-z._]+)\}", lambda found: key_of(found[1]), words)
 
 
 def key_rows(screen: Screen[Any]) -> list[tuple[str, str, str]]:
@@ -39,17 +49,9 @@ def key_rows(screen: Screen[Any]) -> list[tuple[str, str, str]]:
 
 
 def help_lines(words: str, keys: Sequence[tuple[str, str, str]], width: int) -> list[Line]:
-    """The page: ``#`` lines are headings, ``-`` lines are points, the rest is wrapped."""
+    """The page of words, then the keys."""
     width = min(max(width, 20), 96)
-    lines: list[Line] = []
-    for paragraph in words.strip().split("\n"):
-        if paragraph.startswith("# "):
-            lines.append(line((paragraph[2:], "accent")))
-        elif paragraph.startswith("- "):
-            rows = wrap(paragraph[2:], width - 2)
-            lines.extend(line("· " if n == 0 else "  ", row) for n, row in enumerate(rows))
-        else:
-            lines.extend(line(row) for row in wrap(paragraph, width))
+    lines = markdown_lines(words.strip(), width)
     if keys:
         lines.extend([line(""), line(("Keys", "accent"))])
     size = min(max((len(row[0]) for row in keys), default=4), 18)
@@ -84,7 +86,8 @@ class Help(Window[None]):
         with Vertical(classes="dialog reader") as dialog:
             dialog.border_title = Content(f"Help · {self._page}")
             dialog.border_subtitle = Content("esc closes")
-            yield _Page(page(self._page), self._rows)
+            key_of = cast("ImflApp", self.app).key_of
+            yield _Page(named_keys(page(self._page), key_of), self._rows)
 
     def action_scroll(self, step: int) -> None:
         """Scroll the page."""

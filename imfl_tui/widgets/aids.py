@@ -8,6 +8,7 @@ from textual.containers import Horizontal
 
 from imfl_engine.settings import Task
 from imfl_engine.views import SimilarItem
+from imfl_tui.lines.markdown import markdown_lines
 from imfl_tui.spans import Line, line
 from imfl_tui.text import closeness, one_line, safe_text, wrap
 from imfl_tui.widgets.canvas import Text
@@ -66,7 +67,7 @@ def guideline_lines(task: Task, width: int) -> list[Line]:
             rows.extend(line(row) for row in wrap(safe_text(text, 2_000), width))
     guidelines = safe_text(task.guidelines, newlines=True).strip()
     if guidelines:
-        rows = [*(line(row) for row in wrap(guidelines, width)), *rows]
+        rows = [*markdown_lines(guidelines, width), *rows]
     words = "No guidelines written. imfl-tui config PROJECT.db task.guidelines TEXT"
     return rows or [line((row, "dim")) for row in wrap(words, width)]
 

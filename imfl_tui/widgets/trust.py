@@ -56,15 +56,13 @@ def _review_line(trust: LlmTrust, width: int) -> list[Span]:
         return line(
             ("none reviewed yet · ", "dim"), Span("r", "key", command="home.review"), (shows, "dim")
         )
+    one_in = round(trust.reviewed / max(trust.found_wrong, 1))
     return line(
         ("reviewed ", "dim"),
         thousands(trust.reviewed),
         (", wrong ", "dim"),
         thousands(trust.found_wrong),
-        (
-            f" (1 in {trust.reviewed / trust.found_wrong:.0f})" if trust.found_wrong else "",
-            "dim",
-        ),
+        (f" (1 in {one_in})" if trust.found_wrong and one_in > 1 else "", "dim"),
     )
 
 

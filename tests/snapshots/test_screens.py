@@ -29,7 +29,6 @@ from imfl_engine.errors import StorageError
 from imfl_engine.types import Step, StepKind
 from imfl_tui.app import ImflApp
 from imfl_tui.new_project import NewProject
-from imfl_tui.screens.label import LabelScreen
 from imfl_tui.widgets.field import Field
 
 FOLDER = Path(__file__).parent / "text"
@@ -96,8 +95,6 @@ async def walk(app: ImflApp, state: str) -> AsyncIterator[str]:
             await pilot.resize_terminal(*size)
             for screen in SCREENS:
                 await app.action_go(screen)
-                if isinstance(app.screen, LabelScreen):
-                    app.screen._clock = lambda: 0.0
                 await pilot.pause()
                 if state == "error":
                     app.show_problem(StorageError("The disk is full.", "Free some space on it."))
@@ -145,8 +142,6 @@ async def test_high_terminals_show_all_that_lower_ones_do(
     )
     async with app.run_test(size=size) as pilot:
         await app.action_go(screen)
-        if isinstance(app.screen, LabelScreen):
-            app.screen._clock = lambda: 0.0
         await pilot.pause()
         await compare(f"{screen}-normal-{size[0]}x{size[1]}", app)
 

@@ -44,6 +44,12 @@ def set_budget(terminal: Tmux, *, human: int, llm: int, rounds: int) -> str:
     return screen
 
 
+def item_text(screen: str) -> str:
+    """The item under the header, without the frame."""
+    rows = [row.strip("│ ") for row in screen.splitlines()[2:8]]
+    return " ".join(row for row in rows if row)
+
+
 def create(terminal: Tmux) -> None:
     """Agree to the last page."""
     terminal.keys("Enter")

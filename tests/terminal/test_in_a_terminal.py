@@ -10,38 +10,12 @@ from steps import create, describe_data, export_json_lines, quit_app, set_budget
 from tmux import Tmux
 
 
-def item_text(screen: str) -> str:
-    """The item under the header, without the frame."""
-    rows = [row.strip("│ ") for row in screen.splitlines()[2:8]]
-    return " ".join(row for row in rows if row)
-
-
 def set_up(terminal: Tmux, data: Path, *, human: int, llm: int, rounds: int) -> None:
     """Go through the set-up screen with a small budget and the quick target."""
     describe_data(terminal, data)
     terminal.keys("BTab", "Right")
     set_budget(terminal, human=human, llm=llm, rounds=rounds)
     create(terminal)
-
-
-def test_labels_survive_a_kill_and_undo_survives_a_restart(terminal: Tmux, sample_data: Path):
-    terminal.start("p.db")
-    set_up(terminal, sample_data / "boiler-urgent" / "train.jsonl", human=20, llm=10, rounds=2)
-    terminal.keys("Enter")
-    first = item_text(terminal.wait("0 of"))
-    terminal.keys("1", "2")
-    terminal.wait("2 of")
-    second_left = item_text(terminal.text())
-    terminal.end()
-    terminal.start("p.db")
-    terminal.wait("your turn:")
-    terminal.keys("l")
-    terminal.wait("2 of")
-    assert item_text(terminal.text())[:40] == second_left[:40]
-    terminal.keys("u", "u")
-    terminal.wait("0 of")
-    assert item_text(terminal.text())[:40] == first[:40]
-    quit_app(terminal)
 
 
 @pytest.mark.slow

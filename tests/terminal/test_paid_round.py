@@ -1,8 +1,13 @@
-"""A round with an OpenAI-compatible server, from the set-up to the export, by keys alone."""
+"""A whole round with an OpenAI-compatible server, by keys alone, in a real terminal.
+
+Set-up, label, undo, a kill and a new start, undo again, annotate, review, train, export: with the
+real compute process, and with the money that the server counted.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -11,7 +16,15 @@ from pathlib import Path
 
 import pytest
 from serving import Running, start
-from steps import create, describe_data, export_json_lines, next_field, quit_app, set_budget
+from steps import (
+    create,
+    describe_data,
+    export_json_lines,
+    item_text,
+    next_field,
+    quit_app,
+    set_budget,
+)
 from tmux import Tmux
 
 INPUT_PRICE, OUTPUT_PRICE = 100, 200
@@ -26,7 +39,7 @@ def server() -> Iterator[Running]:
     running.stop()
 
 
-def test_a_paid_round_costs_what_the_server_counted(
+def test_a_whole_paid_round_survives_a_kill_and_costs_what_the_server_counted(
     terminal: Tmux, sample_data: Path, server: Running
 ) -> None:
     terminal.start("p.db")
@@ -46,7 +59,23 @@ def test_a_paid_round_costs_what_the_server_counted(
     assert "$" in set_budget(terminal, human=12, llm=10, rounds=1)
     create(terminal)
     terminal.keys("Enter")
+    first = item_text(terminal.wait("0 of 12"))
+    terminal.keys("1", "2", "1")
+    terminal.wait("3 of 12")
+    third_left = item_text(terminal.text())
+    terminal.keys("u")
+    terminal.wait("2 of 12")
+    terminal.keys("2")
+    terminal.wait("3 of 12")
+    terminal.end()  # as a lost connection or a kill would
+    terminal.start("p.db")
+    terminal.wait("your turn: 9")
+    terminal.keys("l")
+    terminal.wait("3 of 12")
+    assert item_text(terminal.text()) == third_left
+    terminal.keys("u", "u", "u")
     terminal.wait("0 of 12")
+    assert item_text(terminal.text()) == first
     for number in range(12):
         terminal.keys("12"[number % 2])
     # The LLM costs money, so it waits for the person's word.
@@ -54,6 +83,8 @@ def test_a_paid_round_costs_what_the_server_counted(
     assert billed(server) == tried
     terminal.keys("Enter")
     terminal.wait("annotation budget is used up", seconds=180)
+    terminal.keys("Escape", "t")
+    assert re.search(r"^│ +1 +12 +10 ", terminal.wait("trained so far"), re.MULTILINE)
     terminal.keys("Escape", "r")
     terminal.wait("to review")
     terminal.keys("a")

@@ -9,7 +9,7 @@ import pytest
 
 from imfl_engine.events import StepStarted
 from imfl_engine.types import Step, StepKind
-from imfl_engine.views import RoundProgress, SimilarItem
+from imfl_engine.views import LlmTrust, RoundProgress, SimilarItem
 from imfl_tui import jobs as job_states
 from imfl_tui.drafts import Draft
 from imfl_tui.jobs import Jobs, TrainingRun
@@ -19,6 +19,7 @@ from imfl_tui.prompts import demonstration_parts
 from imfl_tui.spans import plain
 from imfl_tui.widgets.confusion import confusion_lines
 from imfl_tui.widgets.rounds import folded, rounds_lines
+from imfl_tui.widgets.trust import trust_lines
 
 
 def test_the_headings_of_a_confusion_matrix_use_the_width_there_is():
@@ -75,3 +76,12 @@ def test_similarities_that_are_not_known_are_no_numbers():
     detail.demonstrations = (SimilarItem(1, "text", "card", None),)
     ((_, text),) = demonstration_parts(detail)
     assert "." not in text
+
+
+@pytest.mark.parametrize(
+    ("reviewed", "wrong", "words"),
+    [(18, 6, "wrong 6 (1 in 3)"), (8, 7, "wrong 7"), (9, 0, "wrong 0")],
+)
+def test_home_says_one_in_how_many_only_where_that_says_something(reviewed, wrong, words):
+    rows = trust_lines(LlmTrust(None, None, 40, reviewed, reviewed - wrong, wrong, None), 60)
+    assert plain(rows[-1]).endswith(words)
