@@ -1,9 +1,10 @@
 """The training loop every neural target shares.
 
-Covers: soft targets and per-example weights, length-sorted batches, keeping the best epoch by a
-validation share, progress with an ETA by cost, cancellation between steps; the step itself is in
-`stepper`. Does not know what the model is: it is given a function from rows to logits. A team of
-processes runs it in step, each with the same plan and its share of every batch.
+Covers: soft targets and per-example weights, length-sorted batches, ending with the best epoch by a
+validation share or with the mean of the last steps, progress with an ETA by cost, cancellation
+between steps; the step itself is in `stepper`. Does not know what the model is: it is given a
+function from rows to logits. A team of processes runs it in step, each with the same plan and its
+share of every batch.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import torch
 
 from imfl_engine.compute.batches import padded_tokens, token_batches, training_batches
 from imfl_engine.compute.job import EtaEstimate
+from imfl_engine.compute.kept_weights import BestEpoch, TailAverage
 from imfl_engine.compute.recipe import Parameters, Recipe
 from imfl_engine.compute.room import Room
 from imfl_engine.compute.stepper import Stepper
@@ -92,12 +94,15 @@ def optimise(
     passes = sum((spec.epochs or recipe.epochs_for(n, size)) * n for n in spec.followed_by)
     later = passes * float(np.concatenate(costs).sum()) / (epochs * len(training_rows))
     report = Report(job, device, total=stepper.total, epochs=epochs, eta=eta, later=later)
-    best = Best(parameters)
+    best = BestEpoch(parameters.all())
+    tail = 0.0 if checks else recipe.averaged_share
+    average = TailAverage(parameters.all(), stepper.total, tail)
     for epoch, batches in enumerate(plan):
         set_training(True)
         for place, rows in enumerate(batches):
             job.check()
             mean_loss = stepper.step(rows, lambda part: loss(part, logits(part)), save_memory)
+            average.after_step(report.steps + 1)
             eta.advance(float(costs[epoch][place]))
             report.step(len(rows), mean_loss, epoch + (place + 1) / len(batches))
         if checks:
@@ -111,6 +116,7 @@ def optimise(
                 job.emit(Notice("info", f"Training stopped early, after epoch {epoch + 1}."))
                 break
     best.restore()
+    average.restore()
     set_training(False)
     return Outcome(report.steps, report.rate())
 
@@ -201,30 +207,6 @@ class Report:
     def rate(self) -> float:
         """Training examples per second so far."""
         return self._samples / max(1e-9, self._seconds + time.perf_counter() - self._since)
-
-
-class Best:
-    """The parameters of the epoch with the lowest validation loss."""
-
-    def __init__(self, parameters: Parameters) -> None:
-        self._parameters = parameters.all()
-        self._kept: list[torch.Tensor] | None = None
-        self._loss = float("inf")
-        self._epoch = 0
-
-    def offer(self, loss: float, epoch: int) -> int:
-        """Keep the parameters if ``loss`` is the lowest so far; returns epochs since the lowest."""
-        if loss < self._loss:
-            self._loss, self._epoch = loss, epoch
-            self._kept = [parameter.detach().clone() for parameter in self._parameters]
-        return epoch - self._epoch
-
-    def restore(self) -> None:
-        """Put the kept parameters back, if any were kept."""
-        if self._kept is not None:
-            with torch.no_grad():
-                for parameter, kept in zip(self._parameters, self._kept, strict=True):
-                    parameter.copy_(kept)
 
 
 def evaluate(

@@ -23,6 +23,9 @@ class Recipe:
     warmup: float = 0.1
     weight_decay: float = 0.01
     gradient_norm: float = 1.0
+    averaged_share: float = 0.0
+    """The model is the mean of its states over this share of the steps, the last ones, unless a
+    validation share chooses the epoch."""
     patience: int = 3
     """Epochs without a better validation loss after which training stops."""
 

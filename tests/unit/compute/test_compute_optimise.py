@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +23,25 @@ COUNT = len(TEXTS.inputs)
 FEATURES = torch.randn(COUNT, 6, generator=torch.Generator().manual_seed(0))
 
 
-def train(**changes: Any) -> tuple[torch.Tensor, list[dict[str, Any]]]:
-    """The weights afterwards, and what was told."""
+def train(
+    recipe: Recipe = RECIPE, states: list[torch.Tensor] | None = None, **changes: Any
+) -> tuple[torch.Tensor, list[dict[str, Any]]]:
+    """The weights afterwards, and what was told; ``states`` gets those before every step."""
     weight = torch.nn.Parameter(torch.zeros(3, 6))
     told: list[dict[str, Any]] = []
+
+    def logits(rows: np.ndarray[Any, Any]) -> torch.Tensor:
+        if states is not None:
+            states.append(weight.detach().clone())
+        return FEATURES[rows] @ weight.T
+
     optimise(
         Job(0, Path(), told.append),
         CPU,
         make_job(Path(), TEXTS, **changes),
-        RECIPE,
+        recipe,
         parameters=Parameters([weight], []),
-        logits=lambda rows: FEATURES[rows] @ weight.T,
+        logits=logits,
         room=Room(np.ones(COUNT, np.int64)),
         set_training=lambda training: None,
     )
@@ -54,6 +63,24 @@ def test_training_stops_when_validation_gets_worse_and_keeps_the_best_epoch() ->
         FEATURES[held] @ weight.T, torch.from_numpy(targets[held])
     )
     assert abs(float(loss) - checks[best]) < 1e-5
+
+
+def test_the_model_may_be_the_mean_of_every_fourth_of_the_last_states() -> None:
+    states: list[torch.Tensor] = []
+    last, _ = train(states=states)
+    after = [*states[1:], last]
+    taken = after[-1 : -1 - len(after) // 2 : -4]
+    assert len(taken) > 2
+    mean, _ = train(replace(RECIPE, averaged_share=0.5))
+    torch.testing.assert_close(mean, torch.stack(taken).mean(0))
+    assert not torch.allclose(mean, last, atol=1e-3)
+
+
+def test_where_a_validation_share_chooses_the_epoch_no_mean_is_taken() -> None:
+    held = np.arange(COUNT) % 6 == 0
+    best, _ = train(validation=held)
+    also, _ = train(replace(RECIPE, averaged_share=0.5), validation=held)
+    assert torch.equal(best, also)
 
 
 def test_without_a_validation_share_it_goes_on_to_the_end() -> None:
