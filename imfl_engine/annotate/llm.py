@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
 import random
 from collections.abc import AsyncGenerator, Sequence
 from functools import partial
@@ -22,12 +20,12 @@ from imfl_engine.annotate.limits import Gate, Patience
 from imfl_engine.annotate.money import Price, find_price, unknown_price
 from imfl_engine.annotate.ports import ReplyStore
 from imfl_engine.annotate.probe import Probe
-from imfl_engine.annotate.prompts import prompt_hash
-from imfl_engine.annotate.run import LOOKUP, Run
+from imfl_engine.annotate.prompts import fixed_part, prompt_hash
+from imfl_engine.annotate.run import Run, anything_new
 from imfl_engine.events import Annotated, Notice, Progress
 from imfl_engine.settings import Annotator as AnnotatorSettings
 from imfl_engine.settings import Task
-from imfl_engine.types import AnnotationRequest, Reply
+from imfl_engine.types import AnnotationRequest
 from imfl_engine.views import CostEstimate
 
 
@@ -70,7 +68,7 @@ class EndpointAnnotator:
         self._knowledge = Knowledge(self._asker, where=self._endpoint.where, model=settings.model)
         self._planned_output = self._asker.output_tokens
         self._outputs = [0, 0]  # answers seen, their output tokens
-        self._question = self._fixed_part()
+        self._question = fixed_part(task, settings, base_url)
 
     @property
     def name(self) -> str:
@@ -149,7 +147,7 @@ class EndpointAnnotator:
         run: Run | None = None
         try:
             await self._knowledge.recall(store)
-            if not self._knowledge.there and await self._anything_new(requests, store):
+            if not self._knowledge.there and await anything_new(requests, store, self.hash_of):
                 for notice in await self._knowledge.ask(await self._probe(), ledger):
                     yield notice
             if (thinking := self._told_of_thinking(requests)) is not None:
@@ -258,15 +256,6 @@ class EndpointAnnotator:
             "The limit in budget.money_usd holds; a model that does not think costs less.",
         )
 
-    async def _anything_new(self, requests: Sequence[AnnotationRequest], store: ReplyStore) -> bool:
-        """Whether any request will be sent; a re-run of what is there costs nothing at all."""
-        for start in range(0, len(requests), LOOKUP):
-            hashes = {self.hash_of(request) for request in requests[start : start + LOOKUP]}
-            known = await store.find(sorted(hashes))
-            if sum(isinstance(reply, Reply) for reply in known.values()) < len(hashes):
-                return True
-        return False
-
     def _item_asker(self, ledger: Ledger, price: Price) -> ItemAsker:
         return ItemAsker(
             task=self._task,
@@ -279,19 +268,6 @@ class EndpointAnnotator:
             patience=self._patience,
             rng=self._rng,
         )
-
-    def _fixed_part(self) -> str:
-        """Digest of everything that is the same for all items and could change an answer."""
-        content = {
-            "model": self._settings.model,
-            "base_url": (self._base_url or "").rstrip("/"),
-            "temperature": self._settings.temperature,
-            "context_tokens": self._settings.context_tokens,
-            "kind": self._task.kind,
-            "guidelines": self._task.guidelines,
-            "labels": [[label.name, label.description] for label in self._task.labels],
-        }
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def _find_price(self) -> Price | None:
         if not self._price_looked_up:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
 from imfl_engine.annotate.tokens import count_messages, count_tokens
-from imfl_engine.settings import Task
+from imfl_engine.settings import Annotator, Task
 from imfl_engine.types import AnnotationRequest, Demonstration, Item, option_letter
 
 Style = Literal["json", "plain"]
@@ -52,6 +52,20 @@ def labels_of(task: Task | None, item: Item) -> tuple[str, ...]:
     if item.options:
         return tuple(option_letter(index) for index in range(len(item.options)))
     return task.label_names if task is not None else ()
+
+
+def fixed_part(task: Task, annotator: Annotator, base_url: str | None) -> str:
+    """Digest of everything that is the same for all items and could change an answer."""
+    content = {
+        "model": annotator.model,
+        "base_url": (base_url or "").rstrip("/"),
+        "temperature": annotator.temperature,
+        "context_tokens": annotator.context_tokens,
+        "kind": task.kind,
+        "guidelines": task.guidelines,
+        "labels": [[label.name, label.description] for label in task.labels],
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def prompt_hash(settings: Mapping[str, Any], item: Item) -> str:

@@ -32,6 +32,20 @@ RATE_WINDOW = 256
 """Replies over which the rate is measured."""
 
 
+async def anything_new(
+    requests: Sequence[AnnotationRequest],
+    store: ReplyStore,
+    hash_of: Callable[[AnnotationRequest], str],
+) -> bool:
+    """Whether any request will be sent; a re-run of what is there costs nothing at all."""
+    for start in range(0, len(requests), LOOKUP):
+        hashes = {hash_of(request) for request in requests[start : start + LOOKUP]}
+        known = await store.find(sorted(hashes))
+        if sum(isinstance(reply, Reply) for reply in known.values()) < len(hashes):
+            return True
+    return False
+
+
 class Run:
     """One pass over ``requests``; iterate `events` once, then call `close` whatever happened."""
 
