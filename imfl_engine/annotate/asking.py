@@ -50,7 +50,7 @@ class Asker:
     def __init__(self, settings: AnnotatorSettings, base_url: str | None) -> None:
         self._settings = settings
         self._base_url = base_url
-        self.window = settings.context_tokens
+        self._stated_window = settings.context_tokens
         self.calibration = Calibration()
         self.forget()
 
@@ -82,6 +82,16 @@ class Asker:
     def style(self) -> Style:
         """The form of prompts and answers."""
         return "json" if self.abilities.structured else "plain"
+
+    @property
+    def window(self) -> int | None:
+        """The context window in tokens: what is stated, or less where the endpoint said so."""
+        known = [w for w in (self._stated_window, self._learned_window) if w is not None]
+        return min(known, default=None)
+
+    def state_window(self, tokens: int | None) -> None:
+        """Take the window that the price table knows, where the settings name none."""
+        self._stated_window = self._stated_window or tokens
 
     @property
     def room(self) -> int | None:
@@ -129,8 +139,7 @@ class Asker:
             self.leave_out(name)
         self.abilities.output_name = facts.output_name or self.abilities.output_name
         self.output_tokens = max(self.output_tokens, facts.output_tokens or 0)
-        if facts.window is not None:
-            self._narrow(facts.window)
+        self._learned_window = facts.window
         self._most_room = facts.most_room
         self.hidden_input = facts.hidden_input
         self.calibration.observe(facts.guessed, facts.counted, facts.cached)
@@ -193,12 +202,8 @@ class Asker:
         learned = learned_window(fault.message)
         if learned is None or (self.window is not None and learned >= self.window):
             return False
-        self._narrow(learned)
+        self._learned_window = learned
         return True
-
-    def _narrow(self, window: int) -> None:
-        self._learned_window = window
-        self.window = min(self.window or window, window)
 
     def shorter(self, sent: TokenRange) -> int | None:
         """The tokens to try after ``sent`` were too many; None when it cannot get shorter."""

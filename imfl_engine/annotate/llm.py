@@ -274,8 +274,8 @@ class EndpointAnnotator:
             self._price = self._price_of(batch=self._settings.batch)
             self._online_price = self._price_of(batch=False)
             self._price_looked_up = True
-            if self._price is not None and self._asker.window is None:
-                self._asker.window = self._price.context_tokens
+            if self._price is not None:
+                self._asker.state_window(self._price.context_tokens)
         return self._price
 
     def _price_of(self, *, batch: bool) -> Price | None:

@@ -125,6 +125,21 @@ async def test_the_estimate_of_another_process_begins_with_the_endpoints_own_tok
     assert known.money_high < 1.3 * spent
 
 
+async def test_a_context_window_is_learned_from_one_refusal_for_all_processes(
+    serve: Any, annotator_for: Any, label_requests: Any
+) -> None:
+    server, store = serve(window=420), MemoryReplyStore()
+
+    def refused() -> int:
+        return sum(entry["fault"] == "400" for entry in server.log())
+
+    await collect(annotator_for(server, concurrency=1), label_requests(3, shots=8), store)
+    once = refused()
+    replies = await collect(annotator_for(server), label_requests(6, shots=8, first=50), store)
+    assert 0 < once == refused()
+    assert all(0 < len(reply.demonstration_ids) < 8 for reply in replies)
+
+
 async def test_facts_survive_the_store_unchanged(tmp_path: Path) -> None:
     database = Database.create(tmp_path / "p.db")
     store = DuckReplyStore(database)
