@@ -31,6 +31,7 @@ from imfl_engine.annotate.provider import (
     result_answer,
     sent_messages,
 )
+from imfl_engine.errors import EndpointError
 from imfl_engine.types import AnnotationRequest, Item, Purpose, Reply
 
 T = TypeVar("T")
@@ -99,10 +100,16 @@ class BatchResults:
         return missing
 
     async def _sent(self, job: BatchJob) -> dict[str, tuple[Message, ...]]:
-        """The messages of a job's requests by charge, where this run would word one differently."""
+        """The messages of a job's requests by charge, where this run would word one differently.
+
+        None where the provider does not give back what was uploaded: the answers count all the same.
+        """
         if job.input_file_id is None or all(e.prompt_hash in self._by_hash for e in job.entries):
             return {}
-        lines = await self._provider.results(job.input_file_id)
+        try:
+            lines = await self._provider.results(job.input_file_id)
+        except EndpointError:
+            return {}
         return {charge: sent_messages(line) for charge, line in lines.items()}
 
     def _take(

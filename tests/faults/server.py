@@ -77,6 +77,7 @@ class Config:
     down: bool = False
     rate: float = 0.0  # requests a second before 429
     refuse_batches: bool = False
+    keep_inputs: bool = False  # what was uploaded is not given back
     batch_delay: float = 0.2
     batch_expires: float = 0.0  # share of requests that expire
     batch_fails: float = 0.0  # share of requests answered with an error line
@@ -371,6 +372,9 @@ class Server:
                 if b'name="file"' in top:
                     self.files[name] = content.removesuffix(b"\r\n")
             return await send(writer, 200, {"id": name, "object": "file", "purpose": "batch"})
+        uploaded = {batch["input_file_id"] for batch in self.batches.values()}
+        if parts[0] == "files" and self.config.keep_inputs and parts[1] in uploaded:
+            return await send(writer, 400, error("Not allowed to download files of this purpose."))
         if parts[0] == "files" and parts[-1] == "content":
             return await send(writer, 200, self.files[parts[1]])
         if parts == ["batches"] and method == "POST":

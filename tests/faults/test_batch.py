@@ -386,3 +386,15 @@ async def test_a_death_while_a_batch_is_collected_settles_and_repairs_nothing_tw
     assert balance.spent == pytest.approx(books(log))
     assert sum(reply.cost_usd for reply in replies) == pytest.approx(balance.spent)
     assert balance.reserved == balance.lost == 0
+
+
+async def test_a_provider_that_does_not_give_back_what_was_uploaded_still_has_its_answers_kept(
+    serve: Any, annotator_for: Any, label_requests: Any
+) -> None:
+    server, store = serve(batch_delay=0.5, keep_inputs=True), MemoryReplyStore()
+    first = label_requests(5, shots=2)
+    await left_under_way(annotator_for(server, batch=True), first, store)
+    again = [replace(request, demonstrations=()) for request in first]
+    replies = replies_of(await run(annotator_for(server, batch=True), again, store))
+    assert {(reply.status, reply.messages) for reply in replies} == {(ReplyStatus.OK, None)}
+    assert len(batched(server)) == 5
