@@ -91,8 +91,8 @@ class BatchEntry:
 class BatchJob:
     """A provider batch; survives restarts, so a submitted one is collected, not bought again.
 
-    ``remote_id`` is None while submission is under way. ``finished`` once its results, or its
-    failure, are on disk.
+    ``remote_id`` is None while submission is under way. ``entries`` are those whose results are not
+    on disk; ``finished`` once all are, or its failure is.
     """
 
     batch_id: str
