@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing
 
 from imfl_engine.annotate.batch_jobs import BatchJobs
 from imfl_engine.annotate.batch_results import GROUP, asked, chunks
@@ -67,7 +68,7 @@ class BatchRun:
         self._statuses: Counter[ReplyStatus] = Counter()
         self._started = time.monotonic()
 
-    async def events(self) -> AsyncIterator[Annotated | Notice | Progress]:
+    async def events(self) -> AsyncGenerator[Annotated | Notice | Progress, None]:
         """See `ports.Annotator.annotate`; between submission and results `Progress` is yielded."""
         pending = dict(enumerate(self._hashes))
         while True:
@@ -76,8 +77,9 @@ class BatchRun:
                     yield event
             async for reply in self._known(pending):
                 yield self._event(reply)
-            async for said in self._repaired(pending):
-                yield said if isinstance(said, Notice) else self._event(said)
+            async with aclosing(self._repaired(pending)) as repaired:
+                async for said in repaired:
+                    yield said if isinstance(said, Notice) else self._event(said)
             if not pending:
                 return
             if self._gate.paused:
@@ -125,7 +127,7 @@ class BatchRun:
             for reply in replies:
                 yield reply
 
-    async def _repaired(self, pending: dict[int, str]) -> AsyncIterator[Notice | Reply]:
+    async def _repaired(self, pending: dict[int, str]) -> AsyncGenerator[Notice | Reply, None]:
         """Ask once more about what was answered without a label; take it out of ``pending``."""
         due: list[int] = []
         for indices in chunks(list(pending), GROUP):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from functools import partial
 
 from imfl_engine.annotate.asking import Asker
@@ -178,8 +179,9 @@ class EndpointAnnotator:
                     reconsider=partial(self._knowledge.reconsider, await self._probe(), ledger),
                     poll=self._poll,
                 )
-                async for news in batch.events():
-                    yield news
+                async with aclosing(batch.events()) as events:
+                    async for news in events:
+                        yield news
                 return
             async for news in self._recall_batches(requests, store, ledger, bought_as):
                 yield news

@@ -296,7 +296,10 @@ async def test_repairs_of_a_batch_go_on_after_a_restart_and_buy_nothing_twice(
     async for event in first:
         if hasattr(event, "reply") and event.reply.attempts == 2:
             break
+    working = asyncio.all_tasks() - {asyncio.current_task()}
     await first.aclose()
+    assert working
+    assert all(task.done() for task in working), "cancelled at once"
     database.close()
 
     database = Database.open(path)
