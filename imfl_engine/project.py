@@ -43,7 +43,7 @@ from imfl_engine.views import (
 )
 
 if TYPE_CHECKING:
-    from imfl_engine.annotate.ports import Annotator
+    from imfl_engine.annotate.ports import Annotator, Learned
     from imfl_engine.compute.client import Compute
     from imfl_engine.data.guess import Columns
     from imfl_engine.data.labels import LabelImportReport
@@ -201,6 +201,12 @@ class Project:
 
         limit = self._settings.budget.money_usd
         return await self.context.annotator.check(DuckReplyStore(self._database), limit_usd=limit)
+
+    async def remember(self, learned: Sequence[Learned]) -> None:
+        """Keep what was found out about endpoints before there was a project."""
+        from imfl_engine.store.replies import DuckReplyStore
+
+        await DuckReplyStore(self._database).write(learned)
 
     async def queue(self, limit: int = 20) -> list[QueueItem]:
         """Return the open items of the human batch in order, skipped ones last.

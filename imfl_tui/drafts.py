@@ -11,9 +11,10 @@ import hashlib
 import json
 import math
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from imfl_engine.addresses import address_problem
 from imfl_engine.errors import ANY_PROJECT, DataError, SettingsError, UsageError
@@ -23,6 +24,7 @@ from imfl_engine.types import Item
 from imfl_engine.views import CostEstimate
 
 if TYPE_CHECKING:
+    from imfl_engine.annotate.ports import Learned
     from imfl_engine.data.reading import Source
 
 NONE = "—"
@@ -321,16 +323,26 @@ async def plan_price(
     return await asyncio.to_thread(measure)
 
 
-async def test_annotator(settings: Settings) -> list[str]:
-    """Ask the endpoint one short question. Raises `AnnotatorError`; returns what to know."""
+class Tried(NamedTuple):
+    """What one short question to an annotator has shown: what to tell, and what to keep."""
+
+    notices: Sequence[str] = ()
+    learned: Sequence[Learned] = ()
+
+
+async def test_annotator(settings: Settings) -> Tried:
+    """Ask the endpoint one short question. Raises `AnnotatorError`."""
     from imfl_engine.annotate.build import build_annotator
+    from imfl_engine.annotate.memory_store import MemoryReplyStore
 
     if settings.annotator.kind != "openai":
-        return []
+        return Tried()
     annotator = build_annotator(settings)
     if annotator is None:
-        return []
+        return Tried()
+    store = MemoryReplyStore()  # there is no project yet that could pay
     try:
-        return [notice.text for notice in await annotator.check()]
+        notices = [notice.text for notice in await annotator.check(store)]
     finally:
         await annotator.close()
+    return Tried(notices, await store.all_learned())

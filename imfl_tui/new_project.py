@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ from imfl_tui.drafts import NONE, Draft
 from imfl_tui.questions import STEPS, without_later_answers
 
 if TYPE_CHECKING:
+    from imfl_engine.annotate.ports import Learned
     from imfl_engine.data.reading import Source
     from imfl_engine.project import Project
 
@@ -53,6 +55,8 @@ class NewProject:
         self.sources: list[Source] = []
         self.counts: Counter[str] = Counter()
         self.price: CostEstimate | None = None
+        self._learned: Sequence[Learned] = ()
+        """What the annotator's test has shown, for the project to begin with."""
         self.pool: int | None = None
         """How many items there are to label; counted no further than labels are asked for."""
         self.tested: tuple[str, str] | None = None
@@ -149,8 +153,9 @@ class NewProject:
     async def test_annotator(self) -> None:
         """Ask the annotator one short question."""
         settings = drafts.plan_settings(without_later_answers(self.draft, "annotator"))
-        notices = await drafts.test_annotator(settings)
-        self.tested = ("✓ it answers", " ".join(notices))
+        tried = await drafts.test_annotator(settings)
+        self.tested = ("✓ it answers", " ".join(tried.notices))
+        self._learned = tried.learned
 
     async def find_price(self) -> None:
         """Find out what the plan will cost."""
@@ -169,5 +174,6 @@ class NewProject:
         settings = drafts.plan_settings(self.draft)
         await self._open_sources()
         project, report = await Project.create(self.path, settings, self.sources)
+        await project.remember(self._learned)
         drafts.forget_draft(self._file)
         return project, report

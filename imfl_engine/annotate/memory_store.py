@@ -104,3 +104,7 @@ class MemoryReplyStore:
     async def facts(self, where: str, model: str) -> EndpointFacts | None:
         """See `ReplyStore.facts`."""
         return self.learned.get((where, model))
+
+    async def all_learned(self) -> Sequence[Learned]:
+        """What a project that is made later can take over."""
+        return [Learned(*asked, facts) for asked, facts in self.learned.items()]

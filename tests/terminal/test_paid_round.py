@@ -92,6 +92,8 @@ def test_a_whole_paid_round_survives_a_kill_and_costs_what_the_server_counted(
     sources = Counter(row["source"] for row in export_json_lines(terminal))
     assert sources == {"human": 12, "llm": 9, "llm_reviewed": 1}, sources
     quit_app(terminal)
+    # What the set-up found out about the endpoint is known to the project.
+    assert sum("sky" in entry["item"] for entry in server.log()) == 1
     command = [sys.executable, "-m", "imfl_tui", "status", str(terminal.folder / "p.db"), "--json"]
     status = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
     assert status["budget"]["money_spent"] == pytest.approx(billed(server) - tried)
