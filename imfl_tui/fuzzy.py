@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 _BREAKS = re.compile(r"[\s_\-./:]+")
 
@@ -14,18 +15,18 @@ def score(query: str, name: str) -> float | None:
     Highest for the start of the name, then for the starts of its words (``cp`` finds
     ``card_payment``), then for a part of it, then for letters spread over it.
     """
-    query, name = query.casefold().strip(), name.casefold()
+    query = query.casefold().strip()
     if not query:
         return 0.0
+    name, words, initials = _read(name)
     if _BREAKS.search(query):  # what separates words is all the same
         query, name = _BREAKS.sub(" ", query), _BREAKS.sub(" ", name)
     length = len(name) / 1000
     if name.startswith(query):
         return 4.0 - length
-    words = [word for word in _BREAKS.split(name) if word]
-    if any(word.startswith(query) for word in words):
+    if f" {query}" in words:
         return 3.0 - length
-    if "".join(word[0] for word in words).startswith(query):
+    if initials.startswith(query):
         return 2.5 - length
     if query in name:
         return 2.0 - length
@@ -39,6 +40,14 @@ def score(query: str, name: str) -> float | None:
         gaps += found - position - 1
         position = found
     return 1.0 - min(gaps, 500) / 1000 - length / 10
+
+
+@lru_cache(maxsize=1 << 14)
+def _read(name: str) -> tuple[str, str, str]:
+    """``name`` in small letters, its words with a blank before each, and their first letters."""
+    folded = name.casefold()
+    words = [word for word in _BREAKS.split(folded) if word]
+    return folded, "".join(f" {word}" for word in words), "".join(word[0] for word in words)
 
 
 def ranked(

@@ -13,6 +13,7 @@ from imfl_tui.keymap import bindings_by_id, check_keymap, command_letters, key_n
 from imfl_tui.preferences import Preferences, load_preferences, preferences_path, save_preferences
 from imfl_tui.reporting import ReportingApp
 from imfl_tui.screens import registry
+from imfl_tui.screens.base import HOME
 from imfl_tui.themes import DARK, LIGHT, span_styles, theme_variables
 
 
@@ -73,8 +74,11 @@ class PersonalApp(ReportingApp):
 
     def key_of(self, command: str) -> str:
         """The key of a command by its id, as it is mapped now."""
-        usual = bindings_by_id([("app", self.BINDINGS), *registry.bindings()])
-        return self.key_names.get(command) or key_name(usual[command].key.split(",")[0])
+        if command in self.key_names:
+            return self.key_names[command]
+        owner = command.partition(".")[0]
+        bindings = [*self.BINDINGS, HOME] if owner == "app" else registry.bindings_of(owner)
+        return key_name(bindings_by_id([(owner, bindings)])[command].key.split(",")[0])
 
     def letters_of(self, mode: str) -> frozenset[str]:
         """The letters and digits that are commands on a screen, as they are mapped now."""

@@ -9,7 +9,7 @@ Textual; markup is never interpreted because these strings are drawn as plain se
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 from rich.cells import cell_len
@@ -145,12 +145,24 @@ def _broken(word: str, width: int) -> list[str]:
     pieces: list[str] = []
     start = used = 0
     for index, character in enumerate(word):
-        size = cell_len(character)
+        size = 1 if character.isascii() else cell_len(character)
         if used + size > width and index > start:
             pieces.append(word[start:index])
             start, used = index, 0
         used += size
     return [*pieces, word[start:]]
+
+
+def joined(rows: Iterable[str]) -> str:
+    """The rows below each other; of too many for a screen no more are made than are shown."""
+    kept: list[str] = []
+    size = 0
+    for row in rows:
+        kept.append(row)
+        size += len(row) + 1
+        if size > MAX_CHARACTERS:
+            break
+    return "\n".join(kept)
 
 
 def thousands(number: float) -> str:

@@ -8,7 +8,7 @@ from imfl_engine.settings import Task
 from imfl_engine.types import Item, option_letter
 from imfl_engine.views import ItemDetail, Opinion
 from imfl_tui.spans import Line, Span, line
-from imfl_tui.text import cells, fraction, one_line, pad, safe_text, wrap
+from imfl_tui.text import cells, fraction, joined, one_line, pad, safe_text, wrap
 
 GUIDELINES = "guidelines"
 """The heading of what is read as Markdown."""
@@ -54,8 +54,8 @@ def item_parts(detail: ItemDetail) -> list[tuple[str, str]]:
     if detail.item.context:
         parts.append(("context", detail.item.context))
     if detail.item.options:
-        options = [f"{option_letter(n)}  {text}" for n, text in enumerate(detail.item.options)]
-        parts.append(("options", "\n".join(options)))
+        lettered = (f"{option_letter(n)}  {text}" for n, text in enumerate(detail.item.options))
+        parts.append(("options", joined(lettered)))
     if detail.item.meta:
         parts.append(("from its file", "\n".join(f"{k}: {v}" for k, v in detail.item.meta.items())))
     if detail.history:

@@ -189,7 +189,7 @@ class Picker(Window[str | None]):
 
     def _row(self, index: int, width: int) -> Line:
         name = self._found[index]
-        shown = one_line(name, max(width * 3 // 5, 20) if name in self._words else width)
+        shown = one_line(name, max(width * 3 // 5, 20) if self._words.get(name) else width)
         words = one_line(self._words.get(name, ""), max(width - len(shown) - 2, 0))
         return [Span(shown), Span("  "), Span(words, "dim")]
 
@@ -232,20 +232,29 @@ class _Parts(Canvas):
     def __init__(self, parts: Sequence[tuple[str, str]]) -> None:
         super().__init__(id="parts")
         self._parts = parts
+        self._wrapped: tuple[int, Sequence[Line]] = (0, ())
 
     def build(self, width: int, height: int) -> Sequence[Line]:
-        lines: list[Line] = []
-        for heading, text in self._parts:
-            if lines:
-                lines.append(line(""))
-            if heading:
-                lines.append(line((safe_text(heading, 200), "accent")))
-            safe, room = safe_text(text, newlines=True), max(width - 2, 10)
-            if heading == GUIDELINES:
-                lines.extend(markdown_lines(safe, room))
-            else:
-                lines.extend(line(row) for row in wrap(safe, room))
-        return lines
+        room = max(self.size.width - 3, 10)  # beside the thumb, whether there is one or not
+        if self._wrapped[0] != room:
+            self._wrapped = (room, part_lines(self._parts, room))
+        return self._wrapped[1]
+
+
+def part_lines(parts: Sequence[tuple[str, str]], width: int) -> list[Line]:
+    """Headings and texts below each other."""
+    lines: list[Line] = []
+    for heading, text in parts:
+        if lines:
+            lines.append(line(""))
+        if heading:
+            lines.append(line((safe_text(heading, 200), "accent")))
+        safe = safe_text(text, newlines=True)
+        if heading == GUIDELINES:
+            lines.extend(markdown_lines(safe, width))
+        else:
+            lines.extend(line(row) for row in wrap(safe, width))
+    return lines
 
 
 def _keys(*keys: tuple[str, str, str]) -> Text:

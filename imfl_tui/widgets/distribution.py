@@ -18,11 +18,11 @@ def distribution_lines(counts: Sequence[LabelCount], width: int, height: int) ->
     if not total:
         return [line(("No label yet.", "dim"))]
     most = max(count.human + count.llm for count in counts)
-    name_width = min(max(len(one_line(count.label, 24)) for count in counts), max(width // 3, 6))
-    room = max(width - name_width - 16, 4)
     airy = height > 2 * len(ordered)
     cut = height > 0 and len(ordered) > height
-    shown = ordered[: height - 1] if cut else ordered
+    shown = ordered[: max(height - 1, 1)] if cut else ordered
+    name_width = min(max(len(one_line(count.label, 24)) for count in shown), max(width // 3, 6))
+    room = max(width - name_width - 16, 4)
     lines: list[Line] = []
     for count in shown:
         both = count.human + count.llm

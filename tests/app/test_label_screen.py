@@ -208,6 +208,16 @@ async def test_the_picker_finds_one_of_many_labels_in_three_keys(make_app):
         assert project.answers[item_id] == "pin_z"
 
 
+async def test_the_picker_shows_long_names_whole_where_labels_have_no_description(make_app):
+    ending = "_of_a_name_that_tells_two_labels_apart"
+    project = FakeProject(labels=(f"first{ending}", f"second{ending}", "third"))
+    app = make_app(project)
+    async with app.run_test() as pilot:
+        await label_screen(app, pilot)
+        await pilot.press("slash")
+        await until(app, f"first{ending}")
+
+
 async def test_the_arrows_move_in_the_picker_while_its_field_has_the_focus(make_app):
     project = FakeProject(labels=("card_arrival", "card_lost", "card_payment"))
     app = make_app(project)

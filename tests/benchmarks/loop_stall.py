@@ -25,33 +25,12 @@ from pathlib import Path
 from imfl_engine.events import Event, StepStarted, TrainingProgress
 from imfl_engine.types import Step, StepKind
 from imfl_tui.app import ImflApp
+from imfl_tui.preloading import preload
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 from keypress_latency import make_project
-
-TICK = 0.002
-
-
-class Watcher:
-    """Records the worst gap of the running loop."""
-
-    def __init__(self) -> None:
-        self.wall = self.processor = 0.0
-
-    async def run(self) -> None:
-        """Watch until cancelled."""
-        while True:
-            wall, processor = time.perf_counter(), time.thread_time()
-            await asyncio.sleep(TICK)
-            self.wall = max(self.wall, time.perf_counter() - wall - TICK)
-            self.processor = max(self.processor, time.thread_time() - processor)
-
-    def take(self) -> dict[str, float]:
-        """The worst since the last call, in milliseconds."""
-        worst = {"wall_ms": round(self.wall * 1000, 1), "cpu_ms": round(self.processor * 1000, 1)}
-        self.wall = self.processor = 0.0
-        return worst
+from loop_watch import Watcher
 
 
 async def flood(seconds: float) -> AsyncIterator[Event]:
@@ -81,6 +60,7 @@ async def measure(path: Path) -> dict[str, dict[str, float]]:
     watcher = Watcher()
     results: dict[str, dict[str, float]] = {}
     async with app.run_test(size=(120, 40)) as pilot:
+        await asyncio.to_thread(preload)  # as the app does beside its first frame
         task = asyncio.create_task(watcher.run())
         await until(lambda: app.status is not None and app.estimate is not None)
         results["start"] = watcher.take()

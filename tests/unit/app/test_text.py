@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 import unicodedata
 
@@ -11,9 +12,12 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from imfl_tui.text import (
+    ELLIPSIS,
+    MAX_CHARACTERS,
     clip,
     duration,
     fraction,
+    joined,
     money,
     money_range,
     one_line,
@@ -82,6 +86,12 @@ def test_emoji_are_as_wide_as_every_terminal_draws_them():
 
 def test_stacks_of_combining_marks_are_cut():
     assert safe_text("e" + "\u0301" * 500) == "e" + "\u0301" * 3
+
+
+def test_of_endless_rows_only_those_are_made_that_a_screen_shows():
+    text = joined(f"row {number}" for number in itertools.count())
+    assert MAX_CHARACTERS < len(text) < 2 * MAX_CHARACTERS
+    assert safe_text(text, newlines=True).endswith(ELLIPSIS)
 
 
 def test_a_line_of_a_megabyte_is_cut_before_it_is_laid_out():
