@@ -69,7 +69,7 @@ def _no_better_than_the_majority(evidence: StopEvidence) -> str:
     if newest.low > share:
         return ""
     surely = "" if newest.value <= share else "surely "
-    return f"The model is not {surely}better than always saying “{label}” ({share:.0%})."
+    return f"The model is not {surely}better than always saying “{label}” ({share * 100:.0f} %)."
 
 
 def _weigh(evidence: StopEvidence) -> Advice:

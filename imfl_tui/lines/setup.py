@@ -12,12 +12,13 @@ from imfl_tui.new_project import NewProject, lost_labels
 from imfl_tui.questions import STEPS
 from imfl_tui.spans import Line, Span, line
 from imfl_tui.text import (
-    duration,
     money_range,
     one_line,
     pad,
     plural,
+    roughly,
     safe_text,
+    share,
     thousands,
     wrap,
 )
@@ -195,7 +196,7 @@ def price_lines(draft: Draft, price: CostEstimate | None, width: int) -> list[Li
     lines: list[Line] = [
         line(
             (pad("your time", 14), "dim"),
-            ("about " + duration(price.minutes_of_person * 60), "strong"),
+            ("about " + roughly(price.minutes_of_person * 60), "strong"),
         )
     ]
     if not price.calls:
@@ -241,7 +242,16 @@ def test_words(draft: Draft) -> str:
     is_share = draft.test.strip().replace(",", ".").replace(".", "", 1).isdigit()
     if is_share and draft.label == NONE:
         return "none: the data has no labels; measured on the control slice"
+    if is_share and 0 < (part := float(draft.test.replace(",", "."))) < 1:
+        return f"{share(part)} of its items"
     return draft.test or "none: measured on the control slice"
+
+
+def stops_words(draft: Draft) -> str:
+    """``$5.00 · 120 min of yours``; what has no limit says so."""
+    money = f"${draft.money.strip()}" if draft.money.strip() else "no limit of money"
+    minutes = draft.minutes.strip()
+    return f"{money} · {f'{minutes} min of yours' if minutes else 'no limit of your time'}"
 
 
 def rounds_words(draft: Draft) -> str:
@@ -260,7 +270,7 @@ def summary_lines(draft: Draft, price: CostEstimate | None, name: str) -> list[L
         ("annotator", annotator),
         ("target", draft.target),
         ("budget", f"{draft.human} by you, {draft.llm} by the LLM, in {rounds_words(draft)}"),
-        ("hard stops", f"${draft.money or '—'} · {draft.minutes or '—'} min"),
+        ("hard stops", stops_words(draft)),
     )
     lines: list[Line] = [line((pad(key, 12), "dim"), one_line(value, 200)) for key, value in rows]
     if price is not None and price.calls:

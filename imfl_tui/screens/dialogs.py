@@ -104,9 +104,12 @@ class Ask(Window[str | None]):
         Binding("escape", "dismiss(None)", "Cancel", id="ask.cancel"),
     ]
 
-    def __init__(self, title: str, value: str = "", words: Sequence[str] = ()) -> None:
+    def __init__(
+        self, title: str, value: str = "", words: Sequence[str] = (), *, does: str = "save"
+    ) -> None:
+        """``does`` says what Enter does with the line."""
         super().__init__()
-        self._title, self._value, self._words = title, value, words
+        self._title, self._value, self._words, self._does = title, value, words, does
 
     def compose(self) -> ComposeResult:
         """Words, field, keys."""
@@ -115,7 +118,7 @@ class Ask(Window[str | None]):
             if self._words:
                 yield Words(self._words)
             yield Field(safe_text(self._value), select_on_focus=False)
-            yield _keys(("enter", "save", "ask.save"), ("esc", "cancel", "ask.cancel"))
+            yield _keys(("enter", self._does, "ask.save"), ("esc", "cancel", "ask.cancel"))
 
     def on_mount(self) -> None:
         """Type at once."""

@@ -36,6 +36,8 @@ class ExportScreen(ImflScreen):
         Binding("enter", "write", "Write", id="export.write", tooltip="Write the file"),
         Binding("j,down", "move(1)", "Format", id="export.down", tooltip="Next format"),
         Binding("k,up", "move(-1)", "Up", id="export.up", show=False, tooltip="Format before"),
+        Binding("pagedown", "scroll(3)", "Scroll", id="export.page_down", show=False),
+        Binding("pageup", "scroll(-3)", "Scroll up", id="export.page_up", show=False),
         Binding("tab,d", "edit", "Destination", id="export.edit", tooltip="Change where it goes"),
         Binding("escape", "leave", "Home", id="export.leave", tooltip="Leave the field, then home"),
     ]
@@ -140,6 +142,10 @@ class ExportScreen(ImflScreen):
     def action_move(self, step: int) -> None:
         """Choose a format."""
         self.query_one(Rows).move(step)
+
+    def action_scroll(self, lines: int) -> None:
+        """Scroll what is said of the content."""
+        self.query_one("#content", Text).scroll_lines(lines)
 
     def action_edit(self) -> None:
         """Type where it goes."""

@@ -13,7 +13,7 @@ from imfl_tui.lines.results import class_lines, cost_lines, summary_lines
 from imfl_tui.screens.base import HOME, ImflScreen
 from imfl_tui.spans import Line, line
 from imfl_tui.widgets.calibration import Calibration
-from imfl_tui.widgets.canvas import Text
+from imfl_tui.widgets.canvas import Canvas, Text
 from imfl_tui.widgets.confusion import Confusion
 from imfl_tui.widgets.curve import Curve
 
@@ -26,7 +26,7 @@ class ResultsScreen(ImflScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("left", "round(-1)", "Round before", id="results.before"),
         Binding("right", "round(1)", "Round after", id="results.after"),
-        Binding("j,down", "scroll(1)", "Scroll", id="results.down", tooltip="Scroll the classes"),
+        Binding("j,down", "scroll(1)", "Scroll", id="results.down", tooltip="Scroll what is cut"),
         Binding("k,up", "scroll(-1)", "Up", id="results.up", show=False, tooltip="Scroll up"),
         Binding("e", "app.go('export')", "Export", id="results.export", tooltip="Write the set"),
         HOME,
@@ -112,5 +112,6 @@ class ResultsScreen(ImflScreen):
                 await self._load(rounds[index])
 
     def action_scroll(self, lines: int) -> None:
-        """Scroll the table of classes."""
-        self.query_one("#classes", Text).scroll_lines(lines)
+        """Scroll every panel that shows only a part."""
+        for name in ("classes", "confusion", "calibration", "costs"):
+            self.query_one(f"#{name}", Canvas).scroll_lines(lines)

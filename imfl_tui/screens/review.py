@@ -293,6 +293,7 @@ class ReviewScreen(ItemListScreen):
                     f"Labels below a risk of {' · '.join(counts)}.",
                     f"Below it no label is looked at. One key ({undo}) takes it back.",
                 ],
+                does="keep them",
             ),
             keep,
         )

@@ -48,6 +48,8 @@ class SetupScreen(ImflScreen):
         Binding(
             "up", "app.focus_previous", "Up", id="setup.up", show=False, tooltip="Field before"
         ),
+        Binding("pagedown", "scroll(5)", "Scroll", id="setup.page_down", show=False),
+        Binding("pageup", "scroll(-5)", "Scroll up", id="setup.page_up", show=False),
         Binding("ctrl+t", "test", "Test annotator", id="setup.test", tooltip="Ask it one question"),
     ]
 
@@ -232,6 +234,10 @@ class SetupScreen(ImflScreen):
         await self._go_to(self._step + 1)
         if self._title in ("budget", "create"):
             self._price_soon()
+
+    def action_scroll(self, lines: int) -> None:
+        """Scroll what is known."""
+        self.query_one("#facts", Text).scroll_lines(lines)
 
     def action_test(self) -> None:
         """Ask the annotator one short question."""

@@ -28,22 +28,39 @@ class Key(NamedTuple):
 
 
 def key_line(keys: Sequence[Key], width: int) -> Line:
-    """As many keys as fit, first ones first; kept keys (help, palette) always, at the end."""
-    kept = [spans_of(key) for key in keys if key.keep]
+    """As many keys as fit, first ones first; kept keys (help, palette) always, at the end.
+
+    They stand a little closer where that makes room for all.
+    """
+    every = [spans_of(key) for key in (*_unkept(keys), *_kept(keys))]
+    for gap in (2, 1):
+        if 1 + sum(width_of(spans) + gap for spans in every) - gap <= width:
+            return _row(every, gap)
+    kept = [spans_of(key) for key in _kept(keys)]
     room = width - 1 - sum(width_of(spans) + 2 for spans in kept)
     shown: list[list[Span]] = []
-    for key in keys:
-        if key.keep:
-            continue
+    for key in _unkept(keys):
         spans = spans_of(key)
         if width_of(spans) + 2 > room:
             break
         room -= width_of(spans) + 2
         shown.append(spans)
-    result: list[Span] = [Span(" ")]
-    for spans in [*shown, *kept]:
-        result.extend([*spans, Span("  ")])
-    return result
+    return _row([*shown, *kept], 2)
+
+
+def _kept(keys: Sequence[Key]) -> list[Key]:
+    return [key for key in keys if key.keep]
+
+
+def _unkept(keys: Sequence[Key]) -> list[Key]:
+    return [key for key in keys if not key.keep]
+
+
+def _row(every: Sequence[list[Span]], gap: int) -> Line:
+    row: list[Span] = [Span(" ")]
+    for spans in every:
+        row.extend([*spans, Span(" " * gap)])
+    return row
 
 
 def spans_of(key: Key) -> list[Span]:

@@ -128,7 +128,7 @@ async def test_review_moves_to_a_row_opens_it_and_labels(make_app):
         await click(app, pilot, "2 negative")
         assert project.answers[item_id] == "negative"
         await click(app, pilot, "A keep all below")
-        await click(app, pilot, "enter save")
+        await click(app, pilot, "enter keep them")
         await until(app, lambda: len(project.reviewed) > 1)
 
 

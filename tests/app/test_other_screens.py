@@ -19,6 +19,7 @@ from imfl_tui.lines.annotate import waiting_lines
 from imfl_tui.screens.dialogs import Confirm, Reader
 from imfl_tui.screens.help import Help
 from imfl_tui.spans import plain
+from imfl_tui.widgets.canvas import Canvas
 from imfl_tui.widgets.field import Field
 from imfl_tui.widgets.lossplot import loss_lines
 from imfl_tui.widgets.rows import Rows
@@ -643,3 +644,37 @@ async def test_what_got_no_answer_in_the_last_round_is_told_with_what_to_do():
     assert told[1] == "3 items got no answer: label them in Explore."
     told = [plain(spans) for spans in waiting_lines(replace(status, offered=2), None, False)]
     assert told[1] == "2 items it could not label: they wait for you in Label."
+
+
+@pytest.mark.parametrize(
+    ("screen", "panels", "key"),
+    [("results", ("calibration",), "j"), ("export", ("content",), "pagedown")],
+)
+async def test_what_does_not_fit_a_small_screen_is_reached_by_a_key(make_app, screen, panels, key):
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await go(app, pilot, screen)
+        await pilot.pause(0.2)
+        cut = [app.screen.query_one(f"#{name}", Canvas) for name in panels]
+        assert all(panel.hidden_below for panel in cut)
+        for _ in range(20):
+            await pilot.press(key)
+        assert not any(panel.hidden_below for panel in cut)
+
+
+async def test_labels_that_do_not_fit_the_set_up_are_reached_by_a_key(tmp_path: Path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = "".join(f"a text with the number {n},intent {n % 60}\n" for n in range(240))
+    Path("intents.csv").write_text("text,label\n" + rows)
+    app = ImflApp(Path("new.db"), None, preferences_file=tmp_path / "settings.toml")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+        app.screen.query_one("#f-data", Field).value = "intents.csv"
+        for step in ("step 2 of 6", "step 3 of 6"):
+            await pilot.press("enter")
+            await until(app, step)
+        facts = app.screen.query_one("#facts", Canvas)
+        await until(app, lambda: facts.hidden_below)
+        for _ in range(20):
+            await pilot.press("pagedown")
+        assert not facts.hidden_below

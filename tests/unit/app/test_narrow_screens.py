@@ -14,6 +14,7 @@ from imfl_tui.lines.review import totals_line
 from imfl_tui.spans import plain, width_of
 from imfl_tui.widgets.aids import guideline_lines, similar_lines
 from imfl_tui.widgets.header import header_line
+from imfl_tui.widgets.keybar import Key, key_line
 from imfl_tui.widgets.rounds import rounds_lines
 
 
@@ -82,3 +83,14 @@ def test_empty_panels_beside_the_labels_are_wrapped():
 
     task = Task.model_validate({"labels": [{"name": "a"}, {"name": "b"}]})
     assert all(width_of(row) <= 34 for row in guideline_lines(task, 34))
+
+
+def test_keys_stand_closer_where_that_shows_them_all():
+    keys = [Key(letter, "words", "act") for letter in "abcdefghi"] + [Key("?", "", "help", True)]
+    for width in range(20, 100):
+        row = plain(key_line(keys, width)).rstrip()
+        assert len(row) <= width
+        assert row.endswith("?")
+    assert "i words  ?" in plain(key_line(keys, 83))
+    assert "h words i words ?" in plain(key_line(keys, 74))
+    assert "i words" not in plain(key_line(keys, 73))

@@ -85,3 +85,17 @@ def test_similarities_that_are_not_known_are_no_numbers():
 def test_home_says_one_in_how_many_only_where_that_says_something(reviewed, wrong, words):
     rows = trust_lines(LlmTrust(None, None, 40, reviewed, reviewed - wrong, wrong, None), 60)
     assert plain(rows[-1]).endswith(words)
+
+
+@pytest.mark.parametrize(
+    ("answers", "words"),
+    [
+        ({"test": "0.2", "label": "label"}, "20 % of its items"),
+        ({"money": "", "minutes": ""}, "no limit of money · no limit of your time"),
+        ({"money": "5.00", "minutes": "90"}, "$5.00 · 90 min of yours"),
+    ],
+)
+def test_the_summary_of_the_set_up_says_shares_and_limits_in_words(answers, words):
+    draft = replace(Draft(), **answers)
+    rows = summary_lines(draft, None, "p.db")
+    assert any(words in plain(row) for row in rows)

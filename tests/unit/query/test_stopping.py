@@ -31,7 +31,7 @@ def test_without_money_it_stops_once_the_person_has_given_all_labels():
 def test_a_model_that_has_learned_nothing_is_said_first():
     curve = (Interval(0.5, 0.4, 0.6, 90), Interval(0.53, 0.43, 0.63, 90))
     advice = advise(StopEvidence(human_left=9, curve=curve, majority=("yes", 0.55)))
-    assert advice.reason.startswith("The model is not better than always saying “yes” (55%).")
+    assert advice.reason.startswith("The model is not better than always saying “yes” (55 %).")
     assert advice.action == "continue"
     doubtful = advise(StopEvidence(human_left=9, curve=curve, majority=("yes", 0.5)))
     assert doubtful.reason.startswith("The model is not surely better")
