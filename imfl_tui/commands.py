@@ -26,13 +26,13 @@ def palette_commands(app: ImflApp, screen: Screen[Any]) -> Iterable[SystemComman
             not binding.description
             or not binding.id  # Textual's own, such as “Focus Next”
             or binding.system
-            or binding.action in seen
+            or binding.id in seen
             or not active.enabled
         ):
             continue
         if binding.action in ("command_palette", "help", "quit"):
             continue
-        seen.add(binding.action)
+        seen.add(binding.id)
         yield SystemCommand(
             f"{_group(binding)}: {binding.description.lower()}",
             _help(binding),

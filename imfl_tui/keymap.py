@@ -107,15 +107,17 @@ def command_letters(
 
 
 def check_keymap(
-    wishes: dict[str, str], groups: Sequence[tuple[str, Sequence[BindingType]]]
+    wishes: dict[str, str],
+    groups: Sequence[tuple[str, Sequence[BindingType]]],
+    windows: Sequence[tuple[str, Sequence[BindingType]]] = (),
 ) -> tuple[dict[str, str], list[str]]:
     """Split a person's keymap into what can be used and sentences about what cannot.
 
     ``wishes`` maps binding ids to keys (several joined by commas). A wish is refused when its id
     is unknown, when a terminal eats the key, or when another command of the same screen (or of the
-    whole app) has it and is not moved away.
+    whole app) has it and is not moved away. In ``windows`` the app's commands do not work.
     """
-    known = bindings_by_id(groups)
+    known = bindings_by_id([*groups, *windows])
     problems: list[str] = []
     accepted: dict[str, str] = {}
     for name, keys in wishes.items():
@@ -131,6 +133,8 @@ def check_keymap(
     for owner, bindings in groups:
         shared = [b for group, bs in groups if group in (owner, "app") for b in bs]
         _refuse_clashes(accepted, bindings, shared, problems)
+    for _, bindings in windows:
+        _refuse_clashes(accepted, bindings, bindings, problems)
     return accepted, problems
 
 

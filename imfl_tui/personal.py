@@ -60,7 +60,7 @@ class PersonalApp(ReportingApp):
 
     def _remap(self, wishes: dict[str, str]) -> None:
         groups = [("app", self.BINDINGS), *registry.bindings()]
-        keys, problems = check_keymap(wishes, groups)
+        keys, problems = check_keymap(wishes, groups, registry.window_bindings())
         self.set_keymap(keys)
         self._codes = keys
         self.key_names = {name: key_name(codes.split(",")[0]) for name, codes in keys.items()}

@@ -37,14 +37,14 @@ def named_keys(words: str, key_of: Callable[[str], str]) -> str:
 
 
 def key_rows(screen: Screen[Any]) -> list[tuple[str, str, str]]:
-    """``(keys, what they do, id)`` of every binding of the screen, each action once."""
+    """``(keys, what they do, id)`` of every command of the screen, each once."""
     rows: dict[str, tuple[list[str], str, str]] = {}
     for key, active in screen.active_bindings.items():
         binding = active.binding
         if binding.system or not binding.description or not binding.id:
             continue  # without an id it is one of Textual's own
         words = binding.tooltip or binding.description
-        rows.setdefault(binding.action, ([], words, binding.id))[0].append(key_name(key))
+        rows.setdefault(binding.id, ([], words, binding.id))[0].append(key_name(key))
     return [(" ".join(keys), words, name) for keys, words, name in rows.values()]
 
 

@@ -57,6 +57,24 @@ def bindings_of(mode: str) -> Sequence[BindingType]:
     return next(entry for entry in SCREENS if entry.mode == mode).load().BINDINGS
 
 
+WINDOWS: tuple[tuple[str, str], ...] = (
+    *(
+        ("imfl_tui.screens.dialogs", name)
+        for name in ("Problem", "Confirm", "Ask", "Picker", "Reader")
+    ),
+    ("imfl_tui.screens.help", "Help"),
+    ("imfl_tui.widgets.choice", "Choice"),
+)
+"""What has keys of its own above or within a screen: module and class."""
+
+
+def window_bindings() -> list[tuple[str, Sequence[BindingType]]]:
+    """The bindings of windows and fields, where the screen's do not work."""
+    return [
+        (name.lower(), getattr(import_module(module), name).BINDINGS) for module, name in WINDOWS
+    ]
+
+
 def bindings() -> list[tuple[str, Sequence[BindingType]]]:
     """The bindings of every screen, which imports them all: only for a remapped keyboard."""
     return [(entry.mode, entry.load().BINDINGS) for entry in SCREENS]

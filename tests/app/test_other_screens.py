@@ -56,14 +56,23 @@ async def test_what_names_a_key_names_the_remapped_one(make_app, tmp_path: Path)
     file = tmp_path / "settings.toml"
     file.write_text(
         '[keys]\n"label.guidelines" = "w"\n"label.opinions" = "e"\n"home.review" = "c"\n'
+        '"home.next" = "g"\n"reader.close" = "w"\n"label.skip" = "y"\n'
     )
     project = FakeProject()
     app = make_app(project, preferences_file=file)
     async with app.run_test(size=(100, 30), notifications=True) as pilot:
         await until(app, "c review")
+        await until(app, "g label 28 items")
         await go(app, pilot, "label", "w guidelines")
         await pilot.press("enter")
         await until(app, "Press e to see")
+        await pilot.press("d")
+        await until(app, "w close")
+        await pilot.press("w")
+        assert app.current_mode == "label"
+        assert not isinstance(app.screen, Reader)
+        await pilot.press("question_mark")
+        await until(app, "y puts an item at the end of the batch")
 
 
 async def test_help_shows_the_keys_that_work_here(make_app):

@@ -93,6 +93,19 @@ def test_a_keymap_that_cannot_work_is_refused_with_the_reason(wish: dict[str, st
     assert word in problems[0]
 
 
+def test_a_window_has_its_keys_for_itself_and_its_own_clashes():
+    window = [
+        (
+            "reader",
+            [Binding("q", "close", id="reader.close"), Binding("j", "down", id="reader.down")],
+        )
+    ]
+    assert check_keymap({"reader.close": "u"}, GROUPS, window) == ({"reader.close": "u"}, [])
+    keys, problems = check_keymap({"reader.close": "j"}, GROUPS, window)
+    assert not keys
+    assert "reader.down" in problems[0]
+
+
 def test_the_same_key_on_two_screens_is_no_clash():
     keys, problems = check_keymap({"review.keep": "u"}, GROUPS)
     assert keys == {"review.keep": "u"}
@@ -116,7 +129,7 @@ def test_what_holds_on_a_tall_terminal_holds_on_a_higher_one_too():
 def test_every_binding_of_every_screen_has_an_id_and_none_uses_a_key_terminals_eat():
     eaten = {"ctrl+s", "ctrl+j", "ctrl+o", "ctrl+b", "ctrl+z"}
     seen: set[str] = set()
-    for _, bindings in registry.bindings():
+    for _, bindings in [*registry.bindings(), *registry.window_bindings()]:
         for binding in bindings:
             assert isinstance(binding, Binding)
             assert binding.id
