@@ -123,8 +123,8 @@ class SetupScreen(ImflScreen):
 
     def _field(self, field: Question) -> Widget:
         value = getattr(self._new.draft, field.name)
-        name = Text(classes="name")
-        name.show([line((field.words, "strong"))])
+        name = Text(id=f"n-{field.name}", classes="name")
+        name.show([name_line(field)])
         values = field.values
         if field.is_column and self._new.sources:
             names = self._new.sources[0].column_names
@@ -137,10 +137,13 @@ class SetupScreen(ImflScreen):
         return Horizontal(name, editor, classes="field")
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
-        """Say what the field under the cursor is for."""
+        """Mark the field under the cursor, and say what it is for."""
         name = (event.widget.id or "").removeprefix("f-")
         for field in STEPS[self._step].fields:
-            if field.name == name:
+            marked = field.name == name
+            for shown in self.query(f"#n-{field.name}").results(Text):
+                shown.show([name_line(field, marked=marked)])
+            if marked:
                 change = "← → choose · " if isinstance(event.widget, Choice) else ""
                 self.query_one("#hint", Text).show([line((f"  {change}{field.help}", "dim"))])
 
@@ -292,3 +295,8 @@ class SetupScreen(ImflScreen):
 
     def _show_reading(self) -> None:
         self._say(f"reading {self._new.share_read * 100:.0f} %", "accent")
+
+
+def name_line(field: Question, *, marked: bool = False) -> Line:
+    """What a field is called; a mark says that keys go there, also where no colour does."""
+    return line(("▸ " if marked else "  ", "accent"), (field.words, "strong"))

@@ -84,6 +84,15 @@ def test_one_round_and_a_free_annotator_are_called_that():
     assert "none  labels by neighbours are free" in words(price_lines(Draft(), free, 70))
 
 
+async def test_a_mark_says_which_field_has_the_keys(tmp_path: Path):
+    app = ImflApp(tmp_path / "new.db", None, preferences_file=tmp_path / "settings.toml")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(app, "▸ file")
+        await pilot.press("down")
+        await until(app, "▸ test set")
+        assert "▸ file" not in shown(app)
+
+
 async def test_a_missing_folder_is_told_at_the_first_step(tmp_path: Path):
     new = NewProject(tmp_path / "nowhere" / "p.db", tmp_path)
     new.answer("data", str(reviews(tmp_path)))

@@ -221,4 +221,6 @@ async def test_other_themes_draw_the_same_words(theme: str, tmp_path: Path):
     app = ImflApp(project.path, project, preferences_file=settings, start_jobs=False)
     async with app.run_test(size=SIZES[0]):
         assert app.theme == theme
-        await compare("home-normal-80x24", app)
+        for screen in SCREENS:
+            await app.action_go(screen)
+            await compare(f"{screen}-normal-80x24", app)

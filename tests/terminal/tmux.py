@@ -18,6 +18,8 @@ class Tmux:
         self.folder = folder
         self._socket = f"imfl-{uuid.uuid4().hex[:8]}"
         self._size = (str(columns), str(lines))
+        self.environment: dict[str, str] = {}
+        """Variables for what is started, besides those that keep it to its folder."""
 
     def _tmux(self, *arguments: str) -> str:
         done = subprocess.run(
@@ -48,6 +50,7 @@ class Tmux:
             "XDG_STATE_HOME": str(self.folder / "state"),
             "OMP_NUM_THREADS": "1",
             "LANG": "C.UTF-8",
+            **self.environment,
         }
         return " ".join(f"{name}={shlex.quote(value)}" for name, value in variables.items())
 
@@ -70,6 +73,10 @@ class Tmux:
     def text(self) -> str:
         """What the terminal shows."""
         return self._tmux("capture-pane", "-p", "-t", "app")
+
+    def coloured(self) -> str:
+        """What the terminal shows, with the sequences that colour it."""
+        return self._tmux("capture-pane", "-e", "-p", "-t", "app")
 
     def wait(self, *words: str, seconds: float = 90.0) -> str:
         """Wait until one of the words is shown; returns the screen."""
