@@ -126,9 +126,10 @@ class Batch:
     def reconcile(self, items: Sequence[QueueItem], *, complete: bool) -> None:
         """Take in what other screens did: ``items`` are open now, all of them if ``complete``.
 
-        What was taken back there comes to the front; what was answered there waits no longer.
+        What was taken back there comes to the front; what was answered there waits no longer; the
+        others are as they were fetched now, with the marks that were written there.
         """
-        opened = {item.item.item_id for item in items}
+        opened = {item.item.item_id: item for item in items}
         undone = [item for item in items if item.item.item_id in self._labelled]
         for item in undone:
             self._forget_answer(item.item.item_id)
@@ -139,11 +140,14 @@ class Batch:
             return item_id not in back and (item_id in opened or not complete)
 
         self._seen = [item for item in self._seen if item.item.item_id not in back]
-        self._waiting = deque(item for item in self._waiting if still_waits(item))
+        self._waiting = deque(
+            opened.get(item.item.item_id, item) for item in self._waiting if still_waits(item)
+        )
         current = self.current
         if current is not None:
             revisited = current.item.item_id in self._labelled
-            self.current = current if revisited or still_waits(current) else None
+            stays = revisited or still_waits(current)
+            self.current = opened.get(current.item.item_id, current) if stays else None
         if undone:
             if self.current is not None:
                 self._waiting.appendleft(self.current)

@@ -52,6 +52,21 @@ async def test_an_item_of_the_batch_that_is_labelled_elsewhere_is_not_asked_for_
         assert screen._batch.current.item.item_id == current + 3
 
 
+async def test_a_mark_that_is_written_elsewhere_is_shown_on_label(make_app):
+    project = FakeProject()
+    app = make_app(project)
+    async with app.run_test(size=(100, 30)) as pilot:
+        await go(app, pilot, "label", "12 of 40")
+        await pilot.press("1")
+        current = app.screen._batch.current.item.item_id
+        await go(app, pilot, "explore")
+        await project.note(current, "look again")
+        await project.flag(current + 1, True)
+        await go(app, pilot, "label", "✎ look again")
+        await pilot.press("1")
+        await until(app, "⚑ flagged")
+
+
 async def test_the_end_of_a_batch_is_open_again_once_its_last_answer_is_undone_on_home(make_app):
     project = FakeProject(answered=38)
     app = make_app(project)
