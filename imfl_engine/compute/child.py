@@ -222,7 +222,7 @@ def main() -> None:
     if options.ray:
         from imfl_engine.compute.cluster import Cluster
 
-        cluster = Cluster(options.ray)
+        cluster = Cluster(options.ray, options.device)
     link = Link(source, sink)
     threading.Thread(target=link.read_forever, name="reader", daemon=True).start()
 

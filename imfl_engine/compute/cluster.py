@@ -40,13 +40,13 @@ Part = tuple[int, FloatArray]
 
 
 class Worker:
-    """One actor. ``core_count`` bounds its threads."""
+    """One actor. ``core_count`` bounds its threads, ``device`` is as in `devices.choose`."""
 
-    def __init__(self, core_count: int) -> None:
+    def __init__(self, core_count: int, device: str) -> None:
         from imfl_engine.compute.models import Workshop
 
         self._folder = Path(tempfile.mkdtemp(prefix="imfl-worker-"))
-        self._workshop = Workshop.open("auto", core_count, self._folder)
+        self._workshop = Workshop.open(device, core_count, self._folder)
         self._job = Job(0, self._folder, lambda message: None)
 
     def embed(self, start: int, texts: Sequence[str], embedder: str) -> Part:
@@ -91,10 +91,14 @@ class Worker:
 
 
 class Cluster:
-    """A connection to a Ray cluster, made at the first job."""
+    """A connection to a Ray cluster, made at the first job.
 
-    def __init__(self, address: str) -> None:
+    Workers compute on what their machine has, unless ``device`` is a CPU's: that holds for them too.
+    """
+
+    def __init__(self, address: str, device: str = "auto") -> None:
         self._address = address
+        self._device = device if device.startswith("cpu") else "auto"
         self._workers: list[Any] = []
 
     def embed(self, job: Job, *, texts: Sequence[str], embedder: str) -> None:
@@ -184,9 +188,13 @@ class Cluster:
         resources = ray.cluster_resources()
         gpus, cores = int(resources.get("GPU", 0)), int(resources.get("CPU", 1))
         of_each = min(CORES, max(1, cores))
+        if self._device != "auto":
+            gpus = 0
         options = {"num_gpus": 1, "num_cpus": 0} if gpus else {"num_cpus": of_each}
         actor = ray.remote(Worker).options(**options)
-        self._workers = [actor.remote(of_each) for _ in range(gpus or max(1, cores // of_each))]
+        self._workers = [
+            actor.remote(of_each, self._device) for _ in range(gpus or max(1, cores // of_each))
+        ]
 
     def _let_go(self) -> None:
         import ray

@@ -82,8 +82,8 @@ class Pieces:
 
 
 def config_of(model: Any) -> Any:
-    """The ``transformers`` configuration of a model that holds one somewhere."""
-    return next(m.config for m in model.modules() if hasattr(m, "config"))
+    """The ``transformers`` configuration of what reads text in a model that holds one somewhere."""
+    return next(m.config for m in model.modules() if hasattr(m, "config")).get_text_config()
 
 
 def out_of_memory(device: Device) -> OutOfMemory:

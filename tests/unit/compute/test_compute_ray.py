@@ -41,7 +41,8 @@ def texts() -> Texts:
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Compute]:
     pytest.importorskip("ray")
-    made = Compute(tmp_path_factory.mktemp("ray"), device="cpu", threads=1, ray="local")
+    work = tmp_path_factory.mktemp("ray")
+    made = Compute(work, device="cpu:float32", threads=1, ray="local")
     yield made
     await made.close()
 
