@@ -31,6 +31,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from imfl_engine.compute.child import be_nice
 from imfl_engine.compute.client import Compute, default_threads
 from imfl_engine.compute.wire import ModelInput, TrainingJob
 from imfl_engine.data.guess import Columns
@@ -261,6 +262,7 @@ async def over_pools(
 
 def main() -> None:
     """Run one of the two."""
+    be_nice()  # as the compute process is, or a program beside them would slow down one side only
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("train", type=Path)
     parser.add_argument("test", type=Path)
