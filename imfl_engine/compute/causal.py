@@ -106,7 +106,9 @@ def fit(job: Job, workshop: Workshop, spec: TrainingJob) -> tuple[Trained, Outco
         set_training=model.train,
         save_memory=save_memory,
         team=workshop.team,
+        prior=workshop.paces.get((spec.target, 0)),
     )
+    workshop.paces[spec.target, 0] = outcome.pace
     return Trained(record, model.eval(), tokenizer), outcome
 
 

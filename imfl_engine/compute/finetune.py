@@ -208,7 +208,9 @@ def fit_encoder(job: Job, workshop: Workshop, spec: TrainingJob) -> tuple[Traine
         set_training=model.train,
         save_memory=save_memory,
         team=workshop.team,
+        prior=workshop.paces.get((spec.target, spec.frozen_layers)),
     )
+    workshop.paces[spec.target, spec.frozen_layers] = outcome.pace
     return Trained(record, model.eval(), tokenizer), outcome
 
 

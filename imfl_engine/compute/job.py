@@ -15,6 +15,8 @@ from imfl_engine.compute.wire import pack_event
 from imfl_engine.events import JobKind, Progress
 
 PROGRESS_SECONDS = 0.25
+PRIOR_SHARE = 0.05
+"""What the pace of work before counts, as a share of the work at hand."""
 
 
 class Cancelled(Exception):
@@ -85,10 +87,21 @@ class ProgressMeter:
 
 
 class EtaEstimate:
-    """Seconds left, from costs: work done since the first batch sets the rate."""
+    """Seconds left, from costs: work done since the first batch sets the pace.
 
-    def __init__(self, total: float, *, clock: Callable[[], float] = time.monotonic) -> None:
+    ``prior`` is the pace of work like this one before, in seconds for a unit of cost; it counts as much
+    as `PRIOR_SHARE` of the whole, so that the first batches do not decide alone.
+    """
+
+    def __init__(
+        self,
+        total: float,
+        *,
+        prior: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._total = max(total, 1e-9)
+        self._prior = prior
         self._clock = clock
         self._started = clock()
         self._first: tuple[float, float] | None = None
@@ -108,9 +121,18 @@ class EtaEstimate:
 
     def seconds_of(self, cost: float) -> float | None:
         """Seconds that ``cost`` takes at the pace so far; None while there is none."""
+        pace = self.pace()
+        return None if pace is None else cost * pace
+
+    def pace(self) -> float | None:
+        """Seconds for a unit of cost, None while nothing is known."""
         if self._first is None:
-            return None
+            return self._prior
         done, since = self._first
-        if self._done > done and self._now > since:
-            return cost * (self._now - since) / (self._done - done)
-        return cost * (self._now - self._started) / self._done if self._done else None
+        work, seconds = self._done - done, self._now - since
+        if self._prior is not None:
+            weight = PRIOR_SHARE * self._total
+            return (seconds + weight * self._prior) / (work + weight)
+        if work > 0 and seconds > 0:
+            return seconds / work
+        return (self._now - self._started) / self._done if self._done else None

@@ -55,6 +55,8 @@ class Workshop:
     device: Device
     work: Path
     team: Team = ALONE
+    paces: dict[tuple[str, int], float | None] = field(default_factory=dict)
+    """How fast a target with so many frozen layers was trained last, see `optimise.Outcome`."""
     _models: dict[str, tuple[Any, Any]] = field(default_factory=dict)
     _trained: dict[Path, tuple[object, Trained]] = field(default_factory=dict)
 

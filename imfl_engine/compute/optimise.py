@@ -43,10 +43,14 @@ EVALUATION_COST = 1 / 3
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """``samples_per_second`` counts training examples, without validation."""
+    """``samples_per_second`` counts training examples, without validation.
+
+    ``pace`` is the ``prior`` of the next fine-tune like this one.
+    """
 
     steps: int
     samples_per_second: float
+    pace: float | None = None
 
 
 def optimise(
@@ -61,12 +65,14 @@ def optimise(
     set_training: Callable[[bool], Any],
     save_memory: Callable[[], bool] = lambda: False,
     team: Team = ALONE,
+    prior: float | None = None,
 ) -> Outcome:
     """Train in place and return what was done.
 
     ``room`` knows how long the examples are. ``save_memory`` is called when even one of them does
     not fit and says whether it could do anything (gradient checkpointing). In a ``team`` every
-    process has to call this with the same rows and the same parameters.
+    process has to call this with the same rows and the same parameters. ``prior`` is the `Outcome`'s
+    ``pace`` of a fine-tune like this one, for the time left.
     """
     lengths = room.lengths
     if team.rank:  # what was drawn so far, the head, is the same everywhere; dropout is not
@@ -90,7 +96,7 @@ def optimise(
     ]
     check_cost = EVALUATION_COST * float(padded_tokens(lengths, checks).sum())
     costs = [padded_tokens(lengths, batches) for batches in plan]
-    eta = EtaEstimate(sum(float(cost.sum()) + check_cost for cost in costs))
+    eta = EtaEstimate(sum(float(cost.sum()) + check_cost for cost in costs), prior=prior)
     passes = sum((spec.epochs or recipe.epochs_for(n, size)) * n for n in spec.followed_by)
     later = passes * float(np.concatenate(costs).sum()) / (epochs * len(training_rows))
     report = Report(job, device, total=stepper.total, epochs=epochs, eta=eta, later=later)
@@ -118,7 +124,7 @@ def optimise(
     best.restore()
     average.restore()
     set_training(False)
-    return Outcome(report.steps, report.rate())
+    return Outcome(report.steps, report.rate(), eta.pace())
 
 
 class WeightedLoss:

@@ -82,3 +82,18 @@ def test_the_eta_follows_the_cost_and_not_the_count() -> None:
     now = 15.0
     eta.advance(80.0)
     assert eta.seconds() == 0.0
+
+
+def test_the_pace_of_work_before_keeps_the_first_batches_from_deciding_alone() -> None:
+    now = 0.0
+    eta = EtaEstimate(1000.0, prior=0.1, clock=lambda: now)
+    assert eta.seconds() == pytest.approx(100.0)
+    now = 9.0  # a batch that pays for the warm-up
+    eta.advance(10.0)
+    assert eta.seconds() == pytest.approx(99.0)
+    now = 12.0  # one that is three times as slow as before
+    eta.advance(10.0)
+    assert eta.seconds() == pytest.approx(980 * (3 + 5) / 60)
+    now = 192.0  # and so are all
+    eta.advance(600.0)
+    assert eta.seconds() == pytest.approx(380 * 0.3, rel=0.06)

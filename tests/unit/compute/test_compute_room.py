@@ -230,6 +230,23 @@ def test_a_small_memory_changes_how_a_batch_is_computed_and_not_what_is_learned(
             )
 
 
+def test_a_fine_tune_knows_the_pace_of_the_one_before_at_its_first_step(
+    tiny: str, tmp_path: Path
+) -> None:
+    told: list[dict[str, Any]] = []
+    workshop = Workshop(CPU, tmp_path)
+    spec = make_job(tmp_path / "model", TEXTS, target=tiny, epochs=2)
+    finetune.fit_encoder(Job(0, tmp_path, told.append), workshop, spec)
+    pace = workshop.paces[tiny, 0]
+    assert pace is not None
+    assert 0 < pace < 1
+    workshop.paces[tiny, 0] = 1000.0  # seconds a token: it was a slow machine
+    told.clear()
+    finetune.fit_encoder(Job(0, tmp_path, told.append), workshop, spec)
+    first = next(one["values"] for one in told if one["event"] == "training")
+    assert first["eta_seconds"] > 1000
+
+
 def test_layers_that_are_computed_again_drop_the_same() -> None:
     """Gradients of a model with dropout are those of what was computed on the way forward."""
     model = encoder.StockClassifier(classifier("bert", attention_probs_dropout_prob=0.0))
