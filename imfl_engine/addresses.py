@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from urllib.parse import urlsplit
 
 ADDRESS_HINT = (
     "An address looks like http://127.0.0.1:8000/v1; a key belongs into an environment variable, "
     "which annotator.key_name names."
+)
+_KEY_IN_PATH = re.compile(
+    r"/(?:sk|pk|rk|gsk|hf|xai|ghp)(?:-[A-Za-z0-9]{1,8}){0,2}[-_](?=[A-Za-z]*\d)[A-Za-z0-9]{12,}|/AIza"
 )
 
 
@@ -40,4 +44,6 @@ def address_problem(base_url: str | None) -> str | None:
         return "is no http address"
     if secret:
         return "holds a user, a password, a query or a fragment, which would be written to the project file"
+    if _KEY_IN_PATH.search(parts.path):
+        return "holds what looks like a key, which would be written to the project file"
     return None

@@ -7,18 +7,19 @@ answer is submitted, until every request has a reply or was submitted too often.
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 
-from imfl_engine.annotate.batch_jobs import BatchJobs
+from imfl_engine.annotate.batch_jobs import BatchJobs, Submitted
 from imfl_engine.annotate.batch_results import GROUP, asked, chunks
 from imfl_engine.annotate.hand import Verdict, for_request
 from imfl_engine.annotate.item import ItemAsker
-from imfl_engine.annotate.ledger import Ledger
+from imfl_engine.annotate.ledger import Ledger, dollars
 from imfl_engine.annotate.limits import Gate
-from imfl_engine.annotate.ports import Change, Committed, PaidAnswer, ReplyStore
+from imfl_engine.annotate.ports import Balance, Change, Committed, PaidAnswer, ReplyStore
 from imfl_engine.annotate.run import Run
 from imfl_engine.events import Annotated, Notice, Progress
 from imfl_engine.types import AnnotationRequest, Reply, ReplyStatus
@@ -65,6 +66,7 @@ class BatchRun:
             poll=poll,
         )
         self._done = 0
+        self._told_of_limit = False
         self._statuses: Counter[ReplyStatus] = Counter()
         self._started = time.monotonic()
 
@@ -88,14 +90,18 @@ class BatchRun:
             await self._gate.resumed()
             for notice in await self._reconsider():
                 yield notice
-            submitted = await self._jobs.submit(list(dict.fromkeys(pending.values())))
+            due = list(dict.fromkeys(pending.values()))
+            submitted = await self._jobs.submit(due)
             yield Notice(
                 "info",
-                f"A batch of {submitted:,} {'request' if submitted == 1 else 'requests'} was "
-                "submitted; until it is done the provider is asked about it again and again.",
+                f"A batch of {_requests(submitted.requests)} was submitted; until it is "
+                "done the provider is asked about it again and again.",
                 "It can take up to a day. It goes on without this program: run the step again to "
                 "collect it.",
             )
+            if submitted.limit_is_full and not self._told_of_limit:
+                self._told_of_limit = True
+                yield split_by_limit(submitted, len(due), self._ledger.balance, self._ledger.limit)
 
     async def _known(self, pending: dict[int, str]) -> AsyncIterator[Reply]:
         """Take every request that has a reply, or will not get one, out of ``pending``."""
@@ -180,3 +186,26 @@ class BatchRun:
             per_minute=rate * 60,
             eta_seconds=None,
         )
+
+
+def split_by_limit(submitted: Submitted, due: int, balance: Balance, limit: float | None) -> Notice:
+    """Say that the money limit, and not the provider, makes several batches of one.
+
+    A batch waits for all its requests at once, each reserved at the most it could cost, which is
+    several times what it does cost; what that leaves free is only known when the batch is done.
+    """
+    enough = balance.committed + submitted.reserved_usd / submitted.requests * (
+        due - submitted.requests
+    )
+    return Notice(
+        "warning",
+        f"The limit of {dollars(limit or 0.0)} has room for {submitted.requests:,} of "
+        f"{_requests(due)} at the most that each could cost. The others follow in batches of their "
+        "own, one after the other, and each can take a day.",
+        f"With budget.money_usd at about {dollars(math.ceil(enough * 100) / 100)} all would go at once, for "
+        "the same price in the end.",
+    )
+
+
+def _requests(count: int) -> str:
+    return "1 request" if count == 1 else f"{count:,} requests"

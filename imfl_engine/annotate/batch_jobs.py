@@ -12,7 +12,7 @@ import json
 import time
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from imfl_engine.annotate.batch_results import BatchResults
 from imfl_engine.annotate.item import ItemAsker
@@ -38,6 +38,18 @@ MOST_BYTES = 40_000_000
 """Of one batch file; providers allow 50,000 requests and 200 MB."""
 POLL_FIRST, POLL_MOST = 5.0, 60.0
 ENDED = ("completed", "expired", "cancelled", "failed")
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """How many requests went off in a batch, and the US dollars that are reserved for them.
+
+    ``limit_is_full`` says that more would have, had there been money to reserve for them.
+    """
+
+    requests: int
+    reserved_usd: float
+    limit_is_full: bool
 
 
 class BatchJobs:
@@ -75,8 +87,8 @@ class BatchJobs:
         """This annotator's jobs that are not finished, oldest first."""
         return [job for job in await self._store.batches() if job.annotator == self._name]
 
-    async def submit(self, hashes: Sequence[str]) -> int:
-        """Send off a batch of as many of ``hashes`` as one batch and the budget allow; return how many.
+    async def submit(self, hashes: Sequence[str]) -> Submitted:
+        """Send off a batch of as many of ``hashes`` as one batch and the budget allow.
 
         Raises `BudgetReached` when the budget does not allow a single one.
         """
@@ -85,7 +97,7 @@ class BatchJobs:
         lines: list[bytes] = []
         entries: list[BatchEntry] = []
         changes: list[Change] = []
-        size = 0
+        size, reserved, limit_is_full = 0, 0.0, False
         for prompt_hash in hashes[:MOST_REQUESTS]:
             request = self._by_hash[prompt_hash]
             item = self._items.take(request, prompt_hash)
@@ -99,7 +111,9 @@ class BatchJobs:
             if charge is None:
                 if not entries:
                     raise self._ledger.stop(usd)
+                limit_is_full = True
                 break
+            reserved += usd
             line = {
                 "custom_id": charge,
                 "method": "POST",
@@ -140,7 +154,7 @@ class BatchJobs:
         except ImflError:
             await self._abandon(job)
             raise
-        return len(entries)
+        return Submitted(len(entries), reserved, limit_is_full)
 
     async def _send_off(self, job: BatchJob, content: bytes) -> None:
         file_id = await self._provider.upload(content)

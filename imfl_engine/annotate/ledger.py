@@ -155,7 +155,7 @@ class Ledger:
         if balance.lost > 0:
             parts.append(f"${balance.lost:.4f} possibly billed for answers that never came")
         return BudgetReached(
-            f"The money limit of {_dollars(self.limit or 0.0)} is reached: {', '.join(parts)}; "
+            f"The money limit of {dollars(self.limit or 0.0)} is reached: {', '.join(parts)}; "
             f"the next request could cost up to ${usd:.4f}.",
             "The loop goes on with the labels there are; `imfl-tui config PROJECT.db "
             "budget.money_usd AMOUNT` raises the limit for the rounds after it.",
@@ -222,6 +222,6 @@ class Ledger:
         return usd
 
 
-def _dollars(usd: float) -> str:
+def dollars(usd: float) -> str:
     """US dollars in cents, or with four digits where cents do not say it."""
     return f"${usd:.2f}" if abs(usd - round(usd, 2)) < 5e-5 else f"${usd:.4f}"

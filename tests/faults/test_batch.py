@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -147,6 +148,25 @@ async def test_the_limit_holds_for_batches_too(
     assert 0.8 * 0.01 < balance.committed <= 0.01
     labelled = [reply for reply in store.replies.values() if reply.label]
     assert len(labelled) == len(batched(server))
+
+
+async def test_a_limit_that_makes_several_batches_of_one_is_told_once_with_what_would_not(
+    serve: Any, annotator_for: Any, label_requests: Any
+) -> None:
+    requests, limit = label_requests(60), 0.02
+    server, store = serve(), MemoryReplyStore()
+    events = await run(annotator_for(server, batch=True), requests, store, limit=limit)
+    sizes = [e.text for e in events if isinstance(e, Notice) and "was submitted" in e.text]
+    told = [e for e in events if isinstance(e, Notice) and e.level == "warning"]
+    assert len(sizes) > 1
+    assert len(told) == 1
+    assert "one after the other" in told[0].text
+
+    enough = float(re.search(r"\$(\d+\.\d+)", told[0].hint).group(1))  # type: ignore[union-attr]
+    assert enough > limit
+    again = await run(annotator_for(server, batch=True), requests, MemoryReplyStore(), limit=enough)
+    assert not [e for e in again if isinstance(e, Notice) and e.level == "warning"]
+    assert len([e for e in again if isinstance(e, Notice) and "was submitted" in e.text]) == 1
 
 
 async def test_a_server_without_a_batch_api_is_named_and_nothing_stays_reserved(

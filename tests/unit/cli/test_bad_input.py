@@ -175,7 +175,14 @@ def test_no_key_for_the_llm(refused: Callable[..., str], cli: Cli, project: Path
     assert "OPENAI_API_KEY" in refused("run", "p.db", "--human", "gold", code=1)
 
 
-@pytest.mark.parametrize("address", ["http://me:hunter2@host/v1", "https://host/v1?key=hunter2"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://me:hunter2@host/v1",
+        "https://host/v1?key=hunter2",
+        "https://host/sk-proj-hunter2HUNTER2x/v1",
+    ],
+)
 def test_a_secret_in_an_address_is_refused_before_it_is_stored(
     refused: Callable[..., str], project: Path, address: str
 ) -> None:
@@ -186,6 +193,16 @@ def test_a_secret_in_an_address_is_refused_before_it_is_stored(
         assert "hunter2" not in refused(*words, code=2)
     for file in project.parent.rglob("*"):
         assert file.is_dir() or b"hunter2" not in file.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "path", ["sk-learn-inference-endpoint2", "pk-recommendations", "hf-1234/v1"]
+)
+def test_a_path_that_only_begins_like_a_key_is_an_address(
+    cli: Cli, folder: Path, path: str
+) -> None:
+    address = f"https://host/{path}"
+    assert cli("new", "p.db", "good.jsonl", "--base-url", address).code == 0
 
 
 def test_an_endpoint_that_is_dead(
