@@ -26,6 +26,8 @@ VERSION = 1
 """Part of every hash: raise it when the wording below changes."""
 
 OPEN, CLOSE = "<item>", "</item>"
+LOOK_ALIKES = {"<": "‹", "[": "⟦"}
+"""What stands for a character that would be obeyed."""
 _TAG = re.compile(r"<(?=\s*/?\s*(?:item|context)\b)", re.IGNORECASE)
 _SPECIAL = re.compile(r"<(?=\|)|\[(?=/?INST\])|<(?=/?s>)")
 
@@ -105,8 +107,19 @@ def as_data(text: str) -> str:
 
     Only our own tags and template tokens are touched: their first character gets a look-alike.
     """
-    text = _TAG.sub("‹", text)
-    return _SPECIAL.sub(lambda match: "‹" if match.group() == "<" else "⟦", text)
+    return _without_template(_TAG.sub(LOOK_ALIKES["<"], text))
+
+
+def as_name(label: str) -> str:
+    """``label`` on one line, so that it starts neither a section of the prompt nor a chat turn.
+
+    `replies.parse_label` knows the label by this form too.
+    """
+    return _without_template(" ".join(label.split()))
+
+
+def _without_template(text: str) -> str:
+    return _SPECIAL.sub(lambda match: LOOK_ALIKES[match.group()], text)
 
 
 def build_prompt(
@@ -188,7 +201,7 @@ def repair_turn(labels: Sequence[str], style: Style, bad_answer: str) -> tuple[M
         wanted = f"a JSON object like {answer(labels[0], 'json')} whose label is one of"
     else:
         wanted = "exactly one of these and nothing else"
-    names = ", ".join(json.dumps(label, ensure_ascii=False) for label in labels)
+    names = ", ".join(json.dumps(as_name(label), ensure_ascii=False) for label in labels)
     return (
         # It may repeat what the item says, which is data here too.
         {"role": "assistant", "content": as_data(bad_answer[:500]) or "(no answer)"},
@@ -198,7 +211,8 @@ def repair_turn(labels: Sequence[str], style: Style, bad_answer: str) -> tuple[M
 
 def answer(label: str, style: Style) -> str:
     """How ``label`` is written as an answer."""
-    return json.dumps({"label": label}, ensure_ascii=False) if style == "json" else label
+    name = as_name(label)
+    return json.dumps({"label": name}, ensure_ascii=False) if style == "json" else name
 
 
 def cut(text: str, length: int) -> str:
@@ -254,9 +268,8 @@ def _system(task: Task, guidelines: str, labels: Sequence[str], item: Item, styl
         )
     else:
         for label in task.labels:
-            lines.append(
-                f"- {label.name}: {label.description}" if label.description else f"- {label.name}"
-            )
+            name = as_name(label.name)
+            lines.append(f"- {name}: {label.description}" if label.description else f"- {name}")
     example = "the letter" if item.options else "the label, spelled as above"
     if style == "json":
         form = f'Answer with a JSON object {{"label": …}} that holds {example}, and nothing else.'

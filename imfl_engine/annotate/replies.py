@@ -13,6 +13,8 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from imfl_engine.annotate.prompts import LOOK_ALIKES
+
 _FENCE = re.compile(r"^```[a-zA-Z]*\s*\n?(.*?)\n?\s*```$", re.DOTALL)
 _THINKING = re.compile(r"^\s*<think(?:ing)?>.*?</think(?:ing)?>", re.DOTALL | re.IGNORECASE)
 _PREFIX = re.compile(r"^(?:the\s+)?(?:label|answer|option)\s*(?:is\s*)?[:=]?\s+", re.IGNORECASE)
@@ -23,6 +25,7 @@ _REFUSAL = re.compile(
     r"i am (?:not able|unable)|as an ai)\b",
     re.IGNORECASE,
 )
+_MEANT = str.maketrans({shown: meant for meant, shown in LOOK_ALIKES.items()})
 FLOOR = 1e-6
 
 
@@ -145,7 +148,7 @@ def _match(text: str, labels: Sequence[str], options: Sequence[str]) -> str | No
 
 def _normal(text: str) -> str:
     text = unicodedata.normalize("NFKC", text).strip().strip("\"'`*“”‘’").rstrip(".!").strip()
-    return _SPACES.sub(" ", text).casefold()
+    return _SPACES.sub(" ", text).translate(_MEANT).casefold()
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
