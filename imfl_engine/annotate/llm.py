@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -18,8 +17,9 @@ from imfl_engine.annotate.item import ItemAsker
 from imfl_engine.annotate.knowledge import Knowledge
 from imfl_engine.annotate.ledger import Ledger
 from imfl_engine.annotate.limits import Gate, Patience
-from imfl_engine.annotate.money import Price, find_price, unknown_price
+from imfl_engine.annotate.money import Price
 from imfl_engine.annotate.ports import ReplyStore
+from imfl_engine.annotate.prices import Prices
 from imfl_engine.annotate.probe import Probe
 from imfl_engine.annotate.prompts import fixed_part, prompt_hash
 from imfl_engine.annotate.run import Run, anything_new
@@ -46,7 +46,6 @@ class EndpointAnnotator:
     ) -> None:
         self._task = task
         self._settings = settings
-        self._base_url = base_url
         self._patience = patience or Patience()
         self._rng = random.Random(seed)
         self._poll = poll
@@ -63,9 +62,7 @@ class EndpointAnnotator:
             requests_per_minute=settings.requests_per_minute,
             tokens_per_minute=settings.tokens_per_minute,
         )
-        self._price: Price | None = None
-        self._online_price: Price | None = None
-        self._price_looked_up = False
+        self._prices = Prices(settings, base_url)
         self._knowledge = Knowledge(self._asker, where=self._endpoint.where, model=settings.model)
         self._planned_output = self._asker.output_tokens
         self._outputs = [0, 0]  # answers seen, their output tokens
@@ -121,13 +118,15 @@ class EndpointAnnotator:
         self, requests: Sequence[AnnotationRequest], *, calls: int | None = None
     ) -> CostEstimate:
         """See `ports.Annotator.estimate`. Looks up the price (up to a second, the first time)."""
-        price = self._find_price()
+        price = self._prices.usual
+        if price is not None:
+            self._asker.state_window(price.context_tokens)
         return estimate_cost(
             self._task,
             requests,
             self._asker,
             price,
-            repair_price=self._online_price,
+            repair_price=self._prices.single,
             calls=calls,
             thinks=self._asker.output_tokens > self._settings.max_output_tokens,
         )
@@ -143,6 +142,7 @@ class EndpointAnnotator:
         price = await self._need_price()
         if not requests:
             return
+        single = await self._prices.need(batch=False)
         ledger = Ledger(store, limit_usd)
         await ledger.open()
         run: Run | None = None
@@ -158,7 +158,7 @@ class EndpointAnnotator:
             def live(requests: Sequence[AnnotationRequest]) -> Run:
                 return Run(
                     requests,
-                    item_asker=self._item_asker(ledger, self._online_price or price),
+                    item_asker=self._item_asker(ledger, single),
                     store=store,
                     ledger=ledger,
                     gate=self._gate,
@@ -227,10 +227,10 @@ class EndpointAnnotator:
         """
         if not any(job.annotator == self.name for job in await store.batches()):
             return
-        price = await asyncio.to_thread(self._price_of, batch=True)
+        price = await self._prices.need(batch=True)
         jobs = BatchJobs(
             {self.hash_of(request): request for request in requests},
-            item_asker=self._item_asker(ledger, price or await self._need_price()),
+            item_asker=self._item_asker(ledger, price),
             store=store,
             ledger=ledger,
             name=self.name,
@@ -271,33 +271,11 @@ class EndpointAnnotator:
             rng=self._rng,
         )
 
-    def _find_price(self) -> Price | None:
-        if not self._price_looked_up:
-            self._price = self._price_of(batch=self._settings.batch)
-            self._online_price = self._price_of(batch=False)
-            self._price_looked_up = True
-            if self._price is not None:
-                self._asker.state_window(self._price.context_tokens)
-        return self._price
-
-    def _price_of(self, *, batch: bool) -> Price | None:
-        settings = self._settings
-        return find_price(
-            settings.model,
-            base_url=self._base_url,
-            price_input=settings.price_input,
-            price_output=settings.price_output,
-            price_cached=settings.price_cached,
-            batch=batch,
-        )
-
     async def _need_price(self) -> Price:
-        # The price table takes most of a second to import: not on the app's loop.
-        price = await asyncio.to_thread(self._find_price)
-        if price is None:
-            raise unknown_price(self._settings.model, self._base_url)
+        price = await self._prices.need(batch=self._settings.batch)
+        self._asker.state_window(price.context_tokens)
         return price
 
     async def _probe(self) -> Probe:
-        price = self._online_price or await self._need_price()
+        price = await self._prices.need(batch=False)
         return Probe(self._endpoint, self._asker, self._patience, self._rng, price)
