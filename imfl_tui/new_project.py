@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from imfl_engine.errors import ImflError, StorageError
 from imfl_engine.views import CostEstimate, ImportReport
-from imfl_tui import drafts
+from imfl_tui import draft_data, drafts
 from imfl_tui.drafts import NONE, Draft
 from imfl_tui.questions import STEPS, without_later_answers
 
@@ -130,23 +130,23 @@ class NewProject:
         draft = self.draft
         if draft.guessed_from == draft.data:
             try:
-                self.sources = await asyncio.to_thread(drafts.open_data, draft)
+                self.sources = await asyncio.to_thread(draft_data.open_data, draft)
                 return
             except ImflError:  # the file has other columns now, or is gone
                 pass
-        self.sources = await asyncio.to_thread(drafts.open_data, draft, guess=True)
-        self.draft = drafts.with_columns(draft, self.sources[0])
+        self.sources = await asyncio.to_thread(draft_data.open_data, draft, guess=True)
+        self.draft = draft_data.with_columns(draft, self.sources[0])
         drafts.save_draft(self._file, self.draft)
 
     async def _find_labels(self) -> None:
-        self.sources = await asyncio.to_thread(drafts.open_data, self.draft)
+        self.sources = await asyncio.to_thread(draft_data.open_data, self.draft)
         self.counts = await asyncio.to_thread(self.sources[0].label_counts)
         if self.counts and not self.draft.labels.strip():
-            self.draft = replace(self.draft, labels=drafts.suggested_labels(self.counts))
+            self.draft = replace(self.draft, labels=draft_data.suggested_labels(self.counts))
 
     async def _open_sources(self) -> None:
         if not self.sources:
-            self.sources = await asyncio.to_thread(drafts.open_data, self.draft)
+            self.sources = await asyncio.to_thread(draft_data.open_data, self.draft)
 
     # ------------------------------------------------------------------ what it will be
 
@@ -163,9 +163,9 @@ class NewProject:
         await self._open_sources()
         wanted = settings.budget.human + settings.budget.llm
         self.pool = await asyncio.to_thread(
-            drafts.pool_size, self.draft, self.sources[0], most=wanted
+            draft_data.pool_size, self.draft, self.sources[0], most=wanted
         )
-        self.price = await drafts.plan_price(settings, self.sources[0], pool=self.pool)
+        self.price = await draft_data.plan_price(settings, self.sources[0], pool=self.pool)
 
     async def create(self) -> tuple[Project, ImportReport]:
         """Make the project; its draft is not needed any more."""

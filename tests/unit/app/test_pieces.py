@@ -22,7 +22,7 @@ from imfl_engine.events import (
 from imfl_engine.settings import replace_setting
 from imfl_engine.types import Item, Purpose, Reply, ReplyStatus, Step, StepKind
 from imfl_engine.views import QueueItem
-from imfl_tui import drafts
+from imfl_tui import draft_data, drafts
 from imfl_tui import jobs as job_states
 from imfl_tui.drafts import Draft
 from imfl_tui.fuzzy import ranked
@@ -354,13 +354,13 @@ def test_a_budget_that_is_left_blank_is_asked_for():
 
 async def test_the_sample_data_is_understood_without_help(sample_data: Path):
     draft = Draft(data=str(sample_data / "clinic-inbox" / "train.jsonl"), test="0.1")
-    sources = drafts.open_data(draft, guess=True)
-    draft = drafts.with_columns(draft, sources[0])
+    sources = draft_data.open_data(draft, guess=True)
+    draft = draft_data.with_columns(draft, sources[0])
     assert (draft.text, draft.label, draft.identity) == ("text", "label", "id")
-    labels = drafts.suggested_labels(sources[0].label_counts())
+    labels = draft_data.suggested_labels(sources[0].label_counts())
     assert len(drafts.label_names(labels)) == 5
     plan = drafts.plan_settings(Draft(labels=labels))
-    assert (await drafts.plan_price(plan, sources[0])).money_high == 0.0
+    assert (await draft_data.plan_price(plan, sources[0])).money_high == 0.0
 
 
 async def test_the_set_up_has_a_price_without_a_key_and_counts_the_examples(
@@ -369,12 +369,12 @@ async def test_the_set_up_has_a_price_without_a_key_and_counts_the_examples(
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     data = str(sample_data / "clinic-inbox" / "train.jsonl")
     draft = Draft(data=data, labels="a, b", annotator="openai", model="m", price="1 2", llm="100")
-    sources = drafts.open_data(draft, guess=True)
-    with_examples = await drafts.plan_price(drafts.plan_settings(draft), sources[0])
+    sources = draft_data.open_data(draft, guess=True)
+    with_examples = await draft_data.plan_price(drafts.plan_settings(draft), sources[0])
     assert with_examples.calls == 100 + 200
     assert 0 < with_examples.money_low < with_examples.money_high < 4 * with_examples.money_low
     settings = replace_setting(drafts.plan_settings(draft), "retrieval.method", "zero-shot")
-    without = await drafts.plan_price(settings, sources[0])
+    without = await draft_data.plan_price(settings, sources[0])
     assert without.input_tokens_high < with_examples.input_tokens_high / 2
 
 
