@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING
 from imfl_engine.errors import ImflError, UsageError
 from imfl_engine.events import Notice, Progress, StepStarted
 from imfl_engine.loop.context import VECTORS
-from imfl_engine.project import Project, files_folder
+from imfl_engine.project import Project
+from imfl_engine.project_parts import files_folder
 from imfl_engine.replay.arms import Arm
 from imfl_engine.replay.measure import measure
 from imfl_engine.replay.oracle import SimulatedAnnotator, parse_noise

@@ -12,7 +12,7 @@ from imfl_engine.data.reading import open_source
 from imfl_engine.errors import SettingsError, UsageError
 from imfl_engine.events import Annotated, Notice, StepFinished
 from imfl_engine.loop.context import model_input
-from imfl_engine.project import files_folder
+from imfl_engine.project_parts import files_folder
 from imfl_engine.settings import parse_settings
 from imfl_engine.types import Origin, StepKind
 from imfl_engine.views import ItemFilter
