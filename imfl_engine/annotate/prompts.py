@@ -29,7 +29,11 @@ OPEN, CLOSE = "<item>", "</item>"
 LOOK_ALIKES = {"<": "‹", "[": "⟦"}
 """What stands for a character that would be obeyed."""
 _TAG = re.compile(r"<(?=\s*/?\s*(?:item|context)\b)", re.IGNORECASE)
-_SPECIAL = re.compile(r"<(?=\|)|\[(?=/?INST\])|<(?=/?s>)")
+_SPECIAL = re.compile(
+    r"<(?=[|｜]|/?s>|/?(?:start|end)_of_turn>|(?:bos|eos)>|</?SYS>>)"
+    r"|\[(?=/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS)\])"
+)
+"""What tokenizers of ChatML, Llama, Mistral, Gemma and DeepSeek read as the end of a turn or a text."""
 
 
 @dataclass(frozen=True, slots=True)
