@@ -160,7 +160,7 @@ class BatchJobs:
         file_id = await self._provider.upload(content)
         job = replace(job, input_file_id=file_id, status="uploaded")
         await self._save(job)
-        batch = await self._provider.create(file_id, job.batch_id)
+        batch = await self._provider.create(file_id, job.batch_id, job.created_at)
         await self._save(replace(job, remote_id=batch.id, status=str(batch.status)))
 
     async def _abandon(self, job: BatchJob) -> None:
@@ -192,7 +192,7 @@ class BatchJobs:
                 "annotator.base_url ADDRESS`.",
             )
         if job.remote_id is None:
-            batch = await self._provider.find(job.batch_id)
+            batch = await self._provider.find(job.batch_id, job.created_at)
             if batch is None:
                 await self._abandon(job)
                 return

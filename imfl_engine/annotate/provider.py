@@ -19,6 +19,8 @@ from imfl_engine.errors import EndpointError, KeyMissing
 T = TypeVar("T")
 MARK = "imfl_batch"
 """The key of a batch's metadata under which our own id of it is kept."""
+CLOCKS_DIFFER = 3600.0
+"""Seconds that the provider's clock may be behind ours."""
 
 
 class Unclear(EndpointError):
@@ -44,7 +46,7 @@ class BatchProvider:
         )
         return str(file.id)
 
-    async def create(self, file_id: str, mark: str) -> Any:
+    async def create(self, file_id: str, mark: str, since: float) -> Any:
         """Start a batch; never twice, even if the answer to the first call got lost."""
         client = await self._endpoint.client()
         return await self._call(
@@ -54,17 +56,26 @@ class BatchProvider:
                 input_file_id=file_id,
                 metadata={MARK: mark},
             ),
-            found=lambda: self.find(mark),
+            found=lambda: self.find(mark, since),
         )
 
-    async def find(self, mark: str) -> Any:
-        """The batch that carries our mark, or None; the newest hundred are looked through."""
+    async def find(self, mark: str, since: float) -> Any:
+        """The batch that carries our mark, or None; those made after ``since`` are looked through.
+
+        An account may be shared, so there can be any number of them by now. ``since`` is seconds
+        since 1970 by our clock.
+        """
         client = await self._endpoint.client()
-        page = await self._call(lambda: client.batches.list(limit=100))
-        for batch in page.data:
-            if (batch.metadata or {}).get(MARK) == mark:
-                return batch
-        return None
+
+        async def look() -> Any:
+            async for batch in client.batches.list(limit=100):
+                if (batch.metadata or {}).get(MARK) == mark:
+                    return batch
+                if (batch.created_at or since) < since - CLOCKS_DIFFER:
+                    break
+            return None
+
+        return await self._call(look)
 
     async def state(self, remote_id: str) -> Any:
         """The batch as it is now; None if the provider does not know it any more."""

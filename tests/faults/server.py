@@ -20,6 +20,7 @@ import time
 from dataclasses import asdict, dataclass, field
 from email.utils import formatdate
 from typing import Any
+from urllib.parse import parse_qsl
 
 FAULTS = (
     "429",
@@ -134,7 +135,7 @@ class Server:
         writer: asyncio.StreamWriter,
     ) -> bool:
         """Answer one request; False closes the connection."""
-        path = path.partition("?")[0]
+        path, _, query = path.partition("?")
         if path == "/_log":
             log = {"log": self.log, "most_in_flight": self.most_in_flight}
             return await send(writer, 200, log)
@@ -155,7 +156,7 @@ class Server:
                 return await self.chat(json.loads(body), given, writer)
             finally:
                 self.in_flight -= 1
-        return await self.batch_api(method, path, headers, body, writer)
+        return await self.batch_api(method, path, query, headers, body, writer)
 
     # -- chat completions ---------------------------------------------------------------------
 
@@ -357,6 +358,7 @@ class Server:
         self,
         method: str,
         path: str,
+        query: str,
         headers: dict[str, str],
         body: bytes,
         writer: asyncio.StreamWriter,
@@ -394,7 +396,12 @@ class Server:
             return await send(writer, 200, self.batches[name])
         if parts == ["batches"]:
             newest = list(self.batches.values())[::-1]
-            return await send(writer, 200, {"object": "list", "data": newest, "has_more": False})
+            asked = dict(parse_qsl(query))
+            names = [batch["id"] for batch in newest]
+            first = names.index(asked["after"]) + 1 if "after" in asked else 0
+            page = newest[first : first + int(asked.get("limit", 20))]
+            more = first + len(page) < len(newest)
+            return await send(writer, 200, {"object": "list", "data": page, "has_more": more})
         if parts[0] == "batches":
             batch = self.batches.get(parts[1])
             if batch is None:

@@ -34,8 +34,11 @@ class Running:
         return int(self._get("/_in_flight"))
 
     def configure(self, **values: Any) -> None:
+        self.post("/_config", values)
+
+    def post(self, path: str, values: dict[str, Any]) -> None:
         data = json.dumps(values).encode()
-        request = urllib.request.Request(f"http://127.0.0.1:{self.port}/_config", data)
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", data)
         urllib.request.urlopen(request, timeout=10).close()
 
     def _get(self, path: str) -> Any:

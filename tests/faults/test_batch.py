@@ -86,8 +86,6 @@ async def test_a_batch_is_collected_after_a_restart_and_not_bought_again(
 async def test_a_batch_whose_submission_was_cut_short_is_found_by_its_mark(
     serve: Any, annotator_for: Any, label_requests: Any
 ) -> None:
-    from dataclasses import replace
-
     server, store = serve(), MemoryReplyStore()
     requests = label_requests(10)
     first = annotator_for(server, batch=True).annotate(requests, store)
@@ -115,6 +113,21 @@ async def test_a_batch_whose_submission_was_cut_short_is_found_by_its_mark(
         await run(annotator_for(server, batch=True), label_requests(5, first=50), store)
     )
     assert {reply.status for reply in replies} == {ReplyStatus.OK}
+
+
+async def test_a_batch_is_found_by_its_mark_behind_any_number_of_others(
+    serve: Any, annotator_for: Any, label_requests: Any
+) -> None:
+    server, store = serve(), MemoryReplyStore()
+    requests = label_requests(10)
+    await left_under_way(annotator_for(server, batch=True), requests, store)
+    (job,) = store.jobs.values()
+    store.jobs[job.batch_id] = replace(job, remote_id=None, status="uploaded")
+    for _ in range(120):
+        server.post("/v1/batches", {"endpoint": "/v1/chat/completions", "input_file_id": "other"})
+    replies = replies_of(await run(annotator_for(server, batch=True), requests, store))
+    assert len(replies) == len(batched(server)) == 10
+    assert list(store.jobs) == [job.batch_id]
 
 
 async def test_an_expired_batch_keeps_its_successes_and_the_rest_is_asked_again(
