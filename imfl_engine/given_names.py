@@ -7,8 +7,10 @@ an address before it is stored. Whether a hub id exists is not asked: that would
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections.abc import Sequence
+from functools import partial
 from operator import attrgetter
 from pathlib import Path
 
@@ -42,11 +44,12 @@ def check_names(settings: Settings, before: Settings | None = None) -> None:
     """
     problems = []
     hints: list[str] = []
+    keys = [os.environ.get(settings.annotator.key_name, "")]
     for path, find, hint in (
         ("training.target", lambda value: model_problem(value, TARGETS), MODEL_HINT),
         ("embedder", lambda value: model_problem(value, EMBEDDERS), MODEL_HINT),
         ("annotator.spec", _annotator_problem, MODEL_HINT),
-        ("annotator.base_url", address_problem, ADDRESS_HINT),
+        ("annotator.base_url", partial(address_problem, keys=keys), ADDRESS_HINT),
         ("training.device", device_problem, DEVICE_HINT),
     ):
         value = attrgetter(path)(settings)

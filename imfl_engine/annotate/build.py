@@ -48,10 +48,10 @@ def build_annotator(
 
     environ = os.environ if environ is None else environ
     base_url = annotator.base_url or environ.get("OPENAI_BASE_URL") or None
-    problem = address_problem(base_url)
+    key = environ.get(annotator.key_name, "").strip()
+    problem = address_problem(base_url, [key])
     if problem is not None:
         raise SettingsError.of([("annotator.base_url", problem)], ADDRESS_HINT)
-    key = environ.get(annotator.key_name, "").strip()
     if not key:
         if need_key and (base_url is None or not is_own_server(base_url)):
             raise KeyMissing(

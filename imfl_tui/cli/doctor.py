@@ -7,6 +7,7 @@ import os
 import platform
 import shutil
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from imfl_engine.addresses import ADDRESS_HINT, address_problem
 from imfl_tui import __version__
 from imfl_tui.cli.shell import log_path, say, show, show_json
 
@@ -64,7 +66,7 @@ async def doctor(
         *versions(),
         await device(),
         *terminal(),
-        endpoint(base_url or os.environ.get("OPENAI_BASE_URL")),
+        endpoint(base_url or os.environ.get("OPENAI_BASE_URL"), keys),
         *(key(name) for name in keys),
         *disk(),
         *package_data(),
@@ -190,41 +192,36 @@ def terminal() -> list[Check]:
     ]
 
 
-def endpoint(base_url: str | None) -> Check:
-    """Whether something answers at ``base_url``; any HTTP answer counts, even a refusal."""
+def endpoint(base_url: str | None, keys: Sequence[str] = ()) -> Check:
+    """Whether something answers at ``base_url``; any HTTP answer counts, even a refusal.
+
+    An address that holds a secret, as the value of one of the variables ``keys``, is not shown.
+    """
     if not base_url:
         return Check("endpoint", "LLM endpoint", "note", "not tried: no --base-url given")
     import http.client
     import urllib.error
     import urllib.request
 
-    where = _without_credentials(base_url)
+    problem = address_problem(base_url, [os.environ.get(name, "") for name in keys])
+    if problem is not None:
+        return Check("endpoint", "LLM endpoint", "problem", f"the address {problem}", ADDRESS_HINT)
     try:
-        request = urllib.request.Request(f"{where.rstrip('/')}/models")
+        request = urllib.request.Request(f"{base_url.rstrip('/')}/models")
         with urllib.request.urlopen(request, timeout=5) as answer:
-            return Check("endpoint", where, "ok", f"answers ({answer.status})")
+            return Check("endpoint", base_url, "ok", f"answers ({answer.status})")
     except urllib.error.HTTPError as error:
         with error:
-            return Check("endpoint", where, "ok", f"answers ({error.code})")
+            return Check("endpoint", base_url, "ok", f"answers ({error.code})")
     except (OSError, ValueError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", error)
         return Check(
             "endpoint",
-            where,
+            base_url,
             "problem",
             f"no answer: {reason}",
             "Check the address and that the server is running.",
         )
-
-
-def _without_credentials(url: str) -> str:
-    from urllib.parse import urlsplit, urlunsplit
-
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return "the given address"
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def key(name: str) -> Check:

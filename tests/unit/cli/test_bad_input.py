@@ -181,11 +181,13 @@ def test_no_key_for_the_llm(refused: Callable[..., str], cli: Cli, project: Path
         "http://me:hunter2@host/v1",
         "https://host/v1?key=hunter2",
         "https://host/sk-proj-hunter2HUNTER2x/v1",
+        "https://host/the-key-hunter2/v1",
     ],
 )
 def test_a_secret_in_an_address_is_refused_before_it_is_stored(
-    refused: Callable[..., str], project: Path, address: str
+    refused: Callable[..., str], project: Path, monkeypatch: pytest.MonkeyPatch, address: str
 ) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "the-key-hunter2")
     for words in (
         ("new", "q.db", "good.jsonl", "--annotator", "openai:m", "--base-url", address),
         ("config", "p.db", "annotator.base_url", address),

@@ -25,7 +25,7 @@ def endpoint() -> Iterator[str]:
     with HTTPServer(("127.0.0.1", 0), _Refuses) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
-        yield f"http://user:{KEY}@127.0.0.1:{server.server_port}/v1"
+        yield f"http://127.0.0.1:{server.server_port}/v1"
         server.shutdown()
         thread.join()
 
@@ -68,3 +68,22 @@ def test_a_dead_endpoint_is_a_problem(cli: Cli) -> None:
     assert outcome.code == 1
     assert "no answer" in outcome.out
     assert "1 problem found" in outcome.err
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://127.0.0.1:9/sk-proj-4f9a8b7c6d5e4f3a/v1",
+        "http://me:4f9a8b7c6d5e@127.0.0.1:9/v1",
+        "http://127.0.0.1:9/of-my-own-form-4f9a8b7c6d5e/v1",
+    ],
+)
+def test_an_address_with_a_secret_is_a_problem_and_not_shown(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "of-my-own-form-4f9a8b7c6d5e")
+    monkeypatch.setenv("OPENAI_BASE_URL", address)
+    outcome = cli("doctor")
+    assert outcome.code == 1
+    assert "4f9a8b7c6d5e" not in outcome.out + outcome.err
+    assert "the address holds" in outcome.out
