@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from imfl_engine.addresses import address_problem
 from imfl_engine.errors import ANY_PROJECT, DataError, SettingsError, UsageError
 from imfl_engine.given_names import check_names
-from imfl_engine.settings import Settings, parse_settings
+from imfl_engine.settings import Annotator, Settings, parse_settings
 
 if TYPE_CHECKING:
     from imfl_engine.annotate.ports import Learned
@@ -75,9 +76,10 @@ def load_draft(path: Path) -> Draft | None:
 def save_draft(path: Path, draft: Draft) -> None:
     """Keep the answers; a disk that refuses loses only the convenience.
 
-    An address that is refused is not kept: it may hold a password.
+    An address that is refused is not kept: it may hold a password or a key.
     """
-    if address_problem(draft.base_url or None) is not None:
+    keys = [os.environ.get(Annotator().key_name, "")]
+    if address_problem(draft.base_url or None, keys) is not None:
         draft = replace(draft, base_url="")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -321,10 +321,14 @@ def test_a_plan_becomes_settings():
     assert plan.annotator.spec == "openai:m"
 
 
-def test_a_password_in_an_address_is_not_kept_with_the_answers(tmp_path: Path):
+def test_a_secret_in_an_address_is_not_kept_with_the_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     path = tmp_path / "draft.json"
-    drafts.save_draft(path, Draft(base_url="http://me:hunter2@host/v1", human="50"))
-    assert "hunter2" not in path.read_text()
+    monkeypatch.setenv("OPENAI_API_KEY", "the-key-hunter2")
+    for address in ("http://me:hunter2@host/v1", "http://host/the-key-hunter2/v1"):
+        drafts.save_draft(path, Draft(base_url=address, human="50"))
+        assert "hunter2" not in path.read_text()
     drafts.save_draft(path, Draft(base_url="http://host/v1", human="50"))
     assert "http://host/v1" in path.read_text()
 
