@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import queue
-import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,15 +21,13 @@ from typing import Any, NamedTuple, TypeVar
 import duckdb
 
 from imfl_engine.errors import (
-    ImflError,
     NotAProject,
-    ProjectError,
     ProjectExists,
-    ProjectLocked,
     StorageError,
     UsageError,
 )
 from imfl_engine.store import migrations
+from imfl_engine.store.failures import mapped_errors, not_opened
 
 T = TypeVar("T")
 Connection = duckdb.DuckDBPyConnection
@@ -245,43 +242,6 @@ def _ignored_transaction_end() -> Iterator[None]:
 
 
 @contextmanager
-def mapped_errors(path: Path) -> Iterator[None]:
-    """Turn DuckDB's errors into `StorageError` (the disk) or `ProjectError`, in our words."""
-    try:
-        yield
-    except ImflError:
-        raise
-    except duckdb.Error as error:
-        text = str(error)
-        if "No space left" in text:  # a commit that failed for it is no IOException
-            raise disk_full(path) from error
-        if isinstance(
-            error, duckdb.IOException | duckdb.FatalException | duckdb.OutOfMemoryException
-        ):
-            raise disk_refuses(path, first_line(text)) from error
-        raise ProjectError(
-            f"{path} could not answer: {first_line(str(error))}",
-            "Nothing was changed; the log file has the details.",
-        ) from error
-
-
-def disk_full(path: Path) -> StorageError:
-    """Return the error of a disk without room."""
-    return StorageError(
-        f"The disk that holds {path} is full.",
-        "Free some space and start again; everything saved so far is safe.",
-    )
-
-
-def disk_refuses(path: Path, reason: str) -> StorageError:
-    """Return the error of a disk that will not be read or written."""
-    return StorageError(
-        f"{path} cannot be read or written: {reason}",
-        "Check the disk and its permissions, then start again.",
-    )
-
-
-@contextmanager
 def registered(con: Connection, name: str, table: object) -> Iterator[None]:
     """Let SQL read an Arrow table, or NumPy columns by name, as ``name`` within the block."""
     con.register(name, table)
@@ -289,12 +249,6 @@ def registered(con: Connection, name: str, table: object) -> Iterator[None]:
         yield
     finally:
         con.unregister(name)
-
-
-def first_line(text: str) -> str:
-    """Return the first line of a library's message, without its class prefix."""
-    line = text.strip().splitlines()[0] if text.strip() else "no reason given"
-    return re.sub(r"^[A-Z][A-Za-z ]* Error: ", "", line)
 
 
 def _is_duckdb(path: Path) -> bool:
@@ -309,28 +263,8 @@ def _is_duckdb(path: Path) -> bool:
 def _connect(path: Path) -> Connection:
     try:
         connection = duckdb.connect(str(path))
-    except duckdb.IOException as error:
-        text = str(error)
-        if "lock" in text:
-            found = re.search(r"\(PID (\d+)\)", text)
-            who = f"process {found.group(1)}" if found else "another process"
-            raise ProjectLocked(
-                f"{path} is open in {who}.",
-                "Close it there, or wait until it has finished, then try again.",
-            ) from error
-        if "not a valid DuckDB" in text:
-            raise NotAProject(
-                f"{path} is not an imfl-tui project.", "Choose another file."
-            ) from error
-        if "No space left" in text:
-            raise disk_full(path) from error
-        raise StorageError(
-            f"{path} cannot be opened: {first_line(text)}", "Check the path and its permissions."
-        ) from error
     except duckdb.Error as error:
-        raise NotAProject(
-            f"{path} cannot be read as a project: {first_line(str(error))}", "Choose another file."
-        ) from error
+        raise not_opened(path, error) from error
     connection.execute("SET threads = 2")
     connection.execute(MEMORY_LIMIT)
     connection.execute("SET preserve_insertion_order = true")

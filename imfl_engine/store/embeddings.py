@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from imfl_engine.store.database import disk_full, disk_refuses
+from imfl_engine.store.failures import disk_full, disk_refuses
 
 FloatArray = np.ndarray[tuple[int, int], np.dtype[np.float32]]
 Keys = NDArray[np.uint64]
