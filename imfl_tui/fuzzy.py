@@ -18,6 +18,8 @@ def score(query: str, name: str) -> float | None:
     query = query.casefold().strip()
     if not query:
         return 0.0
+    if _gaps(query, name.casefold()) is None:  # most names; what follows takes longer
+        return None
     name, words, initials = _read(name)
     if _BREAKS.search(query):  # what separates words is all the same
         query, name = _BREAKS.sub(" ", query), _BREAKS.sub(" ", name)
@@ -30,16 +32,19 @@ def score(query: str, name: str) -> float | None:
         return 2.5 - length
     if query in name:
         return 2.0 - length
+    return 1.0 - min(_gaps(query, name) or 0, 500) / 1000 - length / 10
+
+
+def _gaps(query: str, name: str) -> int | None:
+    """How many letters lie between those of ``query``; None when ``name`` lacks them in this order."""
     position, gaps = -1, 0
-    for letter in query:
-        if letter.isspace():
-            continue
+    for letter in _BREAKS.sub("", query):
         found = name.find(letter, position + 1)
         if found < 0:
             return None
         gaps += found - position - 1
         position = found
-    return 1.0 - min(gaps, 500) / 1000 - length / 10
+    return gaps
 
 
 @lru_cache(maxsize=1 << 14)
@@ -62,6 +67,8 @@ def ranked(
     A query that no name has may be found in their descriptions (``words``).
     """
     weights, words = weights or {}, words or {}
+    if not query.strip():
+        return sorted(names, key=lambda name: -weights.get(name, 0)) if weights else list(names)
     found: list[tuple[float, int, int, str]] = []
     for index, name in enumerate(names):
         value = score(query, name)

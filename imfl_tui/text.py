@@ -118,8 +118,11 @@ def wrap(text: str, width: int) -> list[str]:
 def _wrap_paragraph(paragraph: str, width: int) -> list[str]:
     lines: list[str] = []
     line, used = "", 0
+    # A character is at least one cell for each four: base and marks (`MAX_COMBINING`). What is longer
+    # than that does not fit, and need not be measured.
+    surely_too_long = width * (MAX_COMBINING + 1)
     for word in re.findall(r" *[^ ]+| +", paragraph):
-        size = _cells(word)
+        size = _cells(word) if len(word) <= surely_too_long else len(word)
         if used + size <= width:
             line, used = line + word, used + size
             continue
@@ -143,14 +146,26 @@ def _broken(word: str, width: int) -> list[str]:
     if word.isascii():
         return [word[n : n + width] for n in range(0, len(word), width)] or [""]
     pieces: list[str] = []
-    start = used = 0
-    for index, character in enumerate(word):
-        size = 1 if character.isascii() else cell_len(character)
-        if used + size > width and index > start:
-            pieces.append(word[start:index])
-            start, used = index, 0
-        used += size
+    start = 0
+    while len(word) - start > width or _cells(word[start:]) > width:
+        end = start + width
+        if not word[start : end + 1].isascii():  # marks may follow; a wide one may not fit
+            end = _end_of_piece(word, start, width)
+        pieces.append(word[start:end])
+        if end == len(word):
+            return pieces
+        start = end
     return [*pieces, word[start:]]
+
+
+def _end_of_piece(word: str, start: int, width: int) -> int:
+    used = 0
+    for index in range(start, len(word)):
+        character = word[index]
+        used += 1 if character.isascii() else cell_len(character)
+        if used > width and index > start:
+            return index
+    return len(word)
 
 
 def joined(rows: Iterable[str]) -> str:

@@ -3,32 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 
 from imfl_tui.keymap import LabelKey
 from imfl_tui.spans import Line, Span, line
-from imfl_tui.text import one_line, pad, safe_text, wrap
+from imfl_tui.text import cells, one_line, pad, safe_text, wrap
 from imfl_tui.widgets.canvas import Canvas
+
+AROUND_A_NAME = 6
+"""Cells of a label's key and a blank, the mark of the one that is given, and the gap to the next."""
 
 
 def label_lines(
     keys: Sequence[LabelKey], width: int, most: int, *, chosen: str | None = None
 ) -> list[Line]:
-    """The labels in columns, at most ``most`` lines; what does not fit is reached with ``/``."""
+    """The labels on one line, else in columns, at most ``most`` lines; ``/`` reaches what is cut."""
     if not keys:
         return []
-    longest = max(len(one_line(key.label, max(28, width // 4))) for key in keys)
-    size = min(longest + 6, max(width - 2, 8))
+    # Of ten thousand labels only those are measured that there could be room for.
+    possible = keys[: most * max(width // (AROUND_A_NAME + 1), 1)]
+    lengths = [cells(one_line(key.label, max(28, width // 4))) for key in possible]
+    size = min(max(lengths) + AROUND_A_NAME, max(width - 2, 8))
     columns = max((width - 2) // size, 1)
     needed = -(-len(keys) // columns)
+    on_one_line = sum(lengths) + AROUND_A_NAME * len(keys)
+    if needed > 1 and len(possible) == len(keys) and on_one_line <= width - 2:
+        close = [
+            _cell(key, n + AROUND_A_NAME, chosen) for key, n in zip(keys, lengths, strict=True)
+        ]
+        return [[Span("  "), *chain.from_iterable(close)]]
     shown = keys if needed <= most else keys[: max(columns * most - 1, 1)]
-    cells = [_cell(key, size, chosen) for key in shown]
+    each = [_cell(key, size, chosen) for key in shown]
     if len(shown) < len(keys):
         rest = pad(f"{len(keys) - len(shown)} more", size - 2)
-        cells.append([Span("/ ", "key", "screen.pick"), Span(rest, "dim", "screen.pick")])
+        each.append([Span("/ ", "key", "screen.pick"), Span(rest, "dim", "screen.pick")])
     rows: list[Line] = []
-    for start in range(0, len(cells), columns):
+    for start in range(0, len(each), columns):
         row: list[Span] = [Span("  ")]
-        for cell in cells[start : start + columns]:
+        for cell in each[start : start + columns]:
             row.extend(cell)
         rows.append(row)
     return rows
@@ -37,7 +49,7 @@ def label_lines(
 def _cell(key: LabelKey, size: int, chosen: str | None) -> list[Span]:
     action = f"screen.give({key.label!r})"
     given = key.label == chosen
-    name = one_line(key.label, size - 6) + (" ✓" if given else "")
+    name = one_line(key.label, size - AROUND_A_NAME) + (" ✓" if given else "")
     return [
         Span(f"{key.key or '·'} ", "key" if key.key else "dim", action),
         Span(pad(name, size - 2), "good" if given else "", action),
