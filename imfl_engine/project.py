@@ -6,7 +6,7 @@ are async iterators of `imfl_engine.events`; closing one cancels the job.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -169,9 +169,9 @@ class Project(ProjectDecisions, ProjectJobs):
 
         return await read_evaluation(self.context, round)
 
-    async def history(self, limit: int = 20) -> list[LabelEvent]:
-        """Return the person's live events, newest first."""
-        return await self._database.read(lambda con: labels.history(con, limit=limit))
+    async def history(self, limit: int = 20, *, of: Collection[Action] = ()) -> list[LabelEvent]:
+        """Return the person's live events, newest first; all, or those ``of`` some kinds."""
+        return await self._database.read(lambda con: labels.history(con, limit=limit, of=of))
 
     async def replies(self, limit: int = 200) -> list[Reply]:
         """Return the newest replies of the annotator, newest first."""

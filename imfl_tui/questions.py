@@ -53,9 +53,9 @@ STEPS = (
               ("minilm", "probe")),
     )),
     Step("budget", "What may it cost?", (
-        Question("human", "your labels"),
-        Question("llm", "LLM labels"),
-        Question("rounds", "rounds"),
+        Question("human", "your labels", "how many you give, in all rounds together"),
+        Question("llm", "LLM labels", "how many the annotator gives, in all rounds together"),
+        Question("rounds", "rounds", "after each the model is trained and chooses what is next"),
         Question("money", "money, $", "hard stop; empty for no limit"),
         Question("minutes", "your minutes", "hard stop; empty for no limit"),
     )),

@@ -139,6 +139,7 @@ def _after(
             completed=frozenset({step.kind}),
             human=sizes.human,
             human_closed=0,
+            human_skipped=0,
             llm=sizes.llm,
             llm_closed=0,
             next_round=following,

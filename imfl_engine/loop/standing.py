@@ -111,6 +111,7 @@ async def state(context: LoopContext) -> LoopState:
         completed=frozenset(done),
         human=now.human if now else 0,
         human_closed=now.human_closed if now else 0,
+        human_skipped=now.human_skipped if now else 0,
         llm=now.llm if now and asks_llm else 0,
         llm_closed=now.llm_closed if now and asks_llm else 0,
         next_round=upcoming,

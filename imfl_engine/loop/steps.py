@@ -16,7 +16,8 @@ class LoopState:
     """What the store says about the loop.
 
     ``round`` is the newest round that has begun, None before the first. ``completed`` are its
-    finished steps. Counts are items; a *closed* one needs nothing more. ``next_round`` is the next
+    finished steps. Counts are items; a *closed* one needs nothing more, though the person is asked
+    again about those that were skipped, after the others. ``next_round`` is the next
     one that has something to buy, ``next_human`` and ``next_llm`` what. ``more``: a limit was
     raised or items came in after the newest round began, so rounds beyond the plan may follow.
     ``outdated``: the person has decided something that the newest model was not trained on.
@@ -28,6 +29,7 @@ class LoopState:
     completed: frozenset[StepKind]
     human: int = 0
     human_closed: int = 0
+    human_skipped: int = 0
     llm: int = 0
     llm_closed: int = 0
     next_round: int = 0
@@ -57,7 +59,7 @@ def next_step(state: LoopState) -> Step:
         if kind is StepKind.LABEL:
             if state.human_closed >= state.human or state.minutes_spent_up:
                 continue
-            return Step(kind, state.round, state.human_closed, state.human)
+            return Step(kind, state.round, state.human_closed - state.human_skipped, state.human)
         if kind is StepKind.ANNOTATE and state.llm_closed >= state.llm and state.llm == 0:
             continue
         if kind in (StepKind.TRAIN, StepKind.EVALUATE) and state.labelled == 0:

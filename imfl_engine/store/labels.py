@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,12 +101,19 @@ def undo(con: Connection, *, annotator: str) -> LabelEvent | None:
     return undone
 
 
-def history(con: Connection, *, limit: int, item_id: int | None = None) -> list[LabelEvent]:
-    """Return live events, newest first, of one item or of all."""
-    condition, parameters = ("WHERE item_id = ?", [item_id]) if item_id is not None else ("", [])
+def history(
+    con: Connection, *, limit: int, item_id: int | None = None, of: Collection[Action] = ()
+) -> list[LabelEvent]:
+    """Return live events, newest first, of one item or of all; all kinds, or those of ``of``."""
+    wanted: list[tuple[str, object]] = []
+    if item_id is not None:
+        wanted.append(("item_id = ?", item_id))
+    if of:
+        wanted.append(("list_contains(?, action)", [action.value for action in of]))
+    where = "WHERE " + " AND ".join(condition for condition, _ in wanted) if wanted else ""
     rows = con.execute(
-        f"SELECT {_COLUMNS} FROM live_events {condition} ORDER BY event_id DESC LIMIT ?",
-        [*parameters, limit],
+        f"SELECT {_COLUMNS} FROM live_events {where} ORDER BY event_id DESC LIMIT ?",
+        [*(value for _, value in wanted), limit],
     ).fetchall()
     return [_event(row) for row in rows]
 

@@ -108,6 +108,7 @@ def unanswered(con: Connection, limit: int | None = None) -> list[int]:
 @dataclass(frozen=True, slots=True)
 class BatchCounts:
     """How far a round's batches are. ``closed`` items are labelled, skipped or answered for good.
+    Skipped ones are asked for again while their round lasts.
 
     An item that the LLM is asked about in several rounds is labelled in the last of them.
     """
@@ -115,6 +116,7 @@ class BatchCounts:
     human: int
     human_closed: int
     human_labelled: int
+    human_skipped: int
     llm: int
     llm_closed: int
     llm_labelled: int
@@ -128,6 +130,7 @@ def batch_counts(con: Connection) -> dict[int, BatchCounts]:
             count(*) FILTER (s.role = 'human'),
             count(*) FILTER (s.role = 'human' AND d.item_id IS NOT NULL),
             count(*) FILTER (s.role = 'human' AND d.action = 'label'),
+            count(*) FILTER (s.role = 'human' AND d.action = 'skip'),
             count(*) FILTER (s.role = 'llm'),
             count(*) FILTER (s.role = 'llm' AND (r.status IN {_ANSWERED}
                 OR d.item_id IS NOT NULL)),

@@ -97,7 +97,7 @@ def figure_lines(annotation: Annotation, width: int, *, paused: bool = False) ->
     facts = [
         (state, "accent" if state == "running" else "warn" if paused else "dim"),
         (f"{last.in_flight} in flight", ""),
-        (f"{last.per_minute:.0f} a minute", ""),
+        (f"{thousands(last.per_minute)} a minute", ""),
         (plural(last.retries, "retry", "retries"), "warn" if last.retries else ""),
         *((words, STATUS_STYLES[kind]) for kind, words in reply_counts(last.statuses)),
     ]

@@ -254,9 +254,11 @@ def stops_words(draft: Draft) -> str:
     return f"{money} · {f'{minutes} min of yours' if minutes else 'no limit of your time'}"
 
 
-def rounds_words(draft: Draft) -> str:
-    """``1 round``, ``5 rounds``."""
-    return "1 round" if draft.rounds.strip() == "1" else f"{draft.rounds.strip()} rounds"
+def budget_words(draft: Draft) -> str:
+    """``200 by you, 800 by the LLM, in 5 rounds``; without an annotator there are only yours."""
+    rounds = "1 round" if draft.rounds.strip() == "1" else f"{draft.rounds.strip()} rounds"
+    by_llm = "" if draft.annotator == "none" else f", {draft.llm} by the LLM"
+    return f"{draft.human} by you{by_llm}, in {rounds}"
 
 
 def summary_lines(draft: Draft, price: CostEstimate | None, name: str) -> list[Line]:
@@ -267,9 +269,10 @@ def summary_lines(draft: Draft, price: CostEstimate | None, name: str) -> list[L
         ("data", draft.data),
         ("test set", test_words(draft)),
         ("labels", draft.labels if draft.options in (NONE, "") else f"options in {draft.options}"),
+        *((("guidelines", draft.guidelines.strip()),) if draft.guidelines.strip() else ()),
         ("annotator", annotator),
         ("target", draft.target),
-        ("budget", f"{draft.human} by you, {draft.llm} by the LLM, in {rounds_words(draft)}"),
+        ("budget", budget_words(draft)),
         ("hard stops", stops_words(draft)),
     )
     lines: list[Line] = [line((pad(key, 12), "dim"), one_line(value, 200)) for key, value in rows]

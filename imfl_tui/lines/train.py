@@ -99,7 +99,7 @@ def figure_lines(run: TrainingRun, width: int) -> list[Line]:
         state = (f"✓ done in {duration(run.ready.seconds)}", "good")
     facts: list[tuple[str, str]] = [
         state,
-        (f"epoch {last.epoch:.1f}", ""),
+        (f"epoch {last.epoch:.1f}".removesuffix(".0"), ""),
         (f"loss {last.loss:.3f}", ""),
     ]
     if last.samples_per_second >= 1:

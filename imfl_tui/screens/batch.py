@@ -72,8 +72,9 @@ class BatchScreen(LabellingScreen):
         # Back from another screen, on which items of the batch may have been answered or undone.
         limit = WHOLE if self._batch.answers or self._batch.current else FETCH
         items = await self.attempt(lambda: self.project.queue(limit=limit))
-        history = await self.attempt(lambda: self.project.history(limit=LAST))
-        self._earlier = [e for e in history or [] if e.action in (Action.LABEL, Action.SKIP)]
+        answers = (Action.LABEL, Action.SKIP)
+        history = await self.attempt(lambda: self.project.history(limit=LAST, of=answers))
+        self._earlier = history or []
         self._fetching = False
         if items is not None:
             self._batch.reconcile(items, complete=len(items) < limit)

@@ -105,11 +105,18 @@ class Ask(Window[str | None]):
     ]
 
     def __init__(
-        self, title: str, value: str = "", words: Sequence[str] = (), *, does: str = "save"
+        self,
+        title: str,
+        value: str = "",
+        words: Sequence[str] = (),
+        *,
+        does: str = "save",
+        proposed: bool = False,
     ) -> None:
-        """``does`` says what Enter does with the line."""
+        """``does`` says what Enter does with the line; a ``proposed`` value gives way to typing."""
         super().__init__()
         self._title, self._value, self._words, self._does = title, value, words, does
+        self._proposed = proposed
 
     def compose(self) -> ComposeResult:
         """Words, field, keys."""
@@ -117,7 +124,7 @@ class Ask(Window[str | None]):
             dialog.border_title = Content(safe_text(self._title, 100))
             if self._words:
                 yield Words(self._words)
-            yield Field(safe_text(self._value), select_on_focus=False)
+            yield Field(safe_text(self._value), select_on_focus=self._proposed)
             yield _keys(("enter", self._does, "ask.save"), ("esc", "cancel", "ask.cancel"))
 
     def on_mount(self) -> None:

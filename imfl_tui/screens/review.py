@@ -294,6 +294,7 @@ class ReviewScreen(ItemListScreen):
                     f"Below it no label is looked at. One key ({undo}) takes it back.",
                 ],
                 does="keep them",
+                proposed=True,
             ),
             keep,
         )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from textual import events
 
 from imfl_tui.spans import Line, Span, line
-from imfl_tui.text import cells, one_line, pad, thousands
+from imfl_tui.text import cells, clip, one_line, pad, thousands
 from imfl_tui.widgets.canvas import Canvas
 
 SHADES = " ░▒▓█"
@@ -78,18 +78,28 @@ def confused_pairs(
     pairs.sort(key=lambda pair: (-pair[0], pair[1], pair[2]))
     if not pairs:
         return [line(("No mistake was made.", "good"))]
-    room = max((width - 18) // 2, 8)
+    shown = pairs[: max(height - 1, 1)]
+    times = max(len(thousands(count)) for count, _, _ in shown)
+    of_all = max(len(thousands(sum(counts[i]))) for _, i, _ in shown)
+    room = max(width - times - of_all - 6, 16)
     lines: list[Line] = [line(("confused most", "dim"))]
-    for count, i, j in pairs[: max(height - 1, 1)]:
-        names = f"{one_line(labels[i], room)} → {one_line(labels[j], room)}"
+    for count, i, j in shown:
         lines.append(
             line(
-                pad(names, max(width - 13, 10)),
-                (f"{count:>4}", "bad"),
-                (f" of {sum(counts[i]):<5}", "dim"),
+                pad(_pair(labels[i], labels[j], room), room),
+                (f"  {thousands(count):>{times}}", "bad"),
+                (f" of {thousands(sum(counts[i])):>{of_all}}", "dim"),
             )
         )
     return lines
+
+
+def _pair(truth: str, said: str, width: int) -> str:
+    """``truth → said``; a name gets what the other one leaves, and half where both are long."""
+    room = width - 3
+    first, second = one_line(truth, room), one_line(said, room)
+    first = clip(first, max(room // 2, room - cells(second)))
+    return f"{first} → {clip(second, room - cells(first))}"
 
 
 class Confusion(Canvas):

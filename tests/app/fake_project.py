@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -393,8 +393,8 @@ class FakeProject:
             round=3,
         )
 
-    async def history(self, limit: int = 20) -> list[LabelEvent]:
-        return list(reversed(self.events))[:limit]
+    async def history(self, limit: int = 20, *, of: Collection[Action] = ()) -> list[LabelEvent]:
+        return [event for event in reversed(self.events) if not of or event.action in of][:limit]
 
     # effects
 

@@ -126,6 +126,16 @@ async def test_everything_below_a_risk_is_kept_after_a_question(make_app):
         assert all((r.risk or 0) < 0.1 for r in project._review_rows() if r.status == "accepted")
 
 
+async def test_the_risk_that_is_proposed_gives_way_to_the_one_that_is_typed(make_app):
+    project = FakeProject()
+    app = make_app(project)
+    async with app.run_test() as pilot:
+        await go(app, pilot, "review", "to review")
+        await pilot.press("A", *".30", "enter")
+        await until(app, lambda: project.reviewed)
+        assert any((r.risk or 0) > 0.1 for r in project._review_rows() if r.status == "accepted")
+
+
 async def test_the_exact_prompt_can_be_read(make_app):
     app = make_app()
     async with app.run_test() as pilot:

@@ -84,6 +84,15 @@ def test_one_round_and_a_free_annotator_are_called_that():
     assert "none  labels by neighbours are free" in words(price_lines(Draft(), free, 70))
 
 
+def test_the_last_page_names_the_guidelines_and_no_llm_where_there_is_none():
+    asked = words(summary_lines(Draft(guidelines="tone.md"), None, "p.db"))
+    assert "tone.md" in asked
+    assert "200 by you, 800 by the LLM" in asked
+    alone = words(summary_lines(Draft(annotator="none"), None, "p.db"))
+    assert "200 by you, in 5 rounds" in alone
+    assert "guidelines" not in alone
+
+
 async def test_a_mark_says_which_field_has_the_keys(tmp_path: Path):
     app = ImflApp(tmp_path / "new.db", None, preferences_file=tmp_path / "settings.toml")
     async with app.run_test(size=(80, 24)) as pilot:

@@ -153,6 +153,21 @@ def test_a_small_confusion_matrix_is_drawn_and_a_large_one_becomes_its_worst_pai
     assert "intent number 4 → intent number 7" in plain(lines[1])
 
 
+def test_names_that_are_confused_are_cut_only_where_both_do_not_fit():
+    counts = ((0, 7, 0), (16, 0, 0), (0, 1, 24))
+    pairs = [
+        plain(spans)
+        for spans in confusion_lines(("appointment", "medication", "x" * 40), counts, 36, 3)
+    ]
+    assert pairs[1].split() == ["medication", "→", "appointment", "16", "of", "16"]
+    assert all(len(pair) <= 36 for pair in pairs)
+    (long,) = [plain(spans) for spans in confusion_lines(("x" * 40, "y"), ((0, 3), (0, 0)), 36, 2)][
+        1:
+    ]
+    assert "… → y" in long
+    assert long.endswith("3 of 3")
+
+
 def test_calibration_says_in_words_which_way_it_is_off():
     bins = [CalibrationBin(0.8, 0.9, 0.85, 0.60, 40), CalibrationBin(0.9, 1.0, 0.95, 0.94, 90)]
     text = "\n".join(plain(spans) for spans in calibration_lines(bins, 0.08, 60))
@@ -190,6 +205,17 @@ def test_seventy_seven_labels_leave_a_way_to_the_rest():
     lines = label_lines(keys, 80, 8)
     assert len(lines) <= 8
     assert "more" in plain(lines[-1])
+
+
+def test_labels_stand_on_one_line_where_they_fit_and_in_columns_where_not():
+    names = ("appointment", "medication", "symptoms", "results", "admin")
+    keys = [LabelKey(str(n), name) for n, name in enumerate(names, start=1)]
+    assert len(label_lines(keys, 80, 8)) == 1
+    assert "4 results    5 admin" in plain(label_lines(keys, 80, 8)[0]).replace(" ✓", "  ")
+    columns = [plain(spans) for spans in label_lines(keys, 60, 8, chosen="results")]
+    assert columns[0].index("2 medication") == columns[1].index("5 admin")
+    assert "4 results ✓" in columns[1]
+    assert max(map(len, columns)) <= 60
 
 
 def test_ten_thousand_options_are_cut_and_say_so():

@@ -158,6 +158,7 @@ async def test_skipped_items_cost_nothing_and_are_made_up_for(make) -> None:
     first = (await project.queue())[0]
     await project.skip(first.item.item_id)
     assert (await project.queue())[-1].item.item_id == first.item.item_id
+    assert (await project.status()).step.done == 0, "it waits still"
     await label_batch(project)
     await drain(project.advance())
     status = await project.status()

@@ -39,6 +39,13 @@ def test_a_half_labelled_batch_asks_for_the_rest() -> None:
     assert (step.kind, step.done, step.total) == (K.LABEL, 4, 10)
 
 
+def test_skipped_items_are_not_counted_as_done_while_their_batch_lasts() -> None:
+    begun = replace(NEW, round=0, completed=frozenset({K.START, K.SELECT}), human=10)
+    step = next_step(replace(begun, human_closed=4, human_skipped=1))
+    assert (step.kind, step.done, step.total) == (K.LABEL, 3, 10)
+    assert next_step(replace(begun, human_closed=10, human_skipped=1)).kind is not K.LABEL
+
+
 def test_the_time_budget_ends_the_batch_but_not_the_round() -> None:
     state = replace(
         NEW,

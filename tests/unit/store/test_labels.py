@@ -89,6 +89,21 @@ def test_flags_and_notes_do_not_touch_the_label(database: Database) -> None:
     assert database.read_now(labels.comments) == {1: "odd"}
 
 
+def test_the_newest_answers_are_found_behind_any_number_of_notes(database: Database) -> None:
+    act(database, 1, Action.LABEL, "yes")
+    act(database, 2, Action.SKIP)
+    for item_id in (1, 1, 3, 3):
+        act(database, item_id, Action.NOTE, comment="odd")
+
+    def actions(**wanted: object) -> list[str]:
+        found = database.read_now(lambda con: labels.history(con, limit=4, **wanted))
+        return [event.action.value for event in found]
+
+    assert actions(of=(Action.LABEL, Action.SKIP)) == ["skip", "label"]
+    assert actions(of=(Action.LABEL, Action.NOTE), item_id=1) == ["note", "note", "label"]
+    assert actions() == ["note"] * 4
+
+
 def test_time_is_counted_even_when_the_work_was_undone(database: Database) -> None:
     act(database, 1, Action.LABEL, "yes", seconds=30.0)
     undo(database)
