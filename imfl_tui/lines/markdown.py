@@ -7,6 +7,9 @@ import re
 from imfl_tui.spans import Line, line
 from imfl_tui.text import wrap
 
+FULL = 60
+"""Characters from which on a line may have ended for its length."""
+
 HEADING = re.compile(r"#{1,6}\s+")
 POINT = re.compile(r"([-*+]|\d{1,3}[.)])\s+")
 RULE = re.compile(r"\|[\s:|-]*-{3,}[\s:|-]*$")
@@ -38,15 +41,27 @@ def markdown_lines(text: str, width: int) -> list[Line]:
 
 
 def _rows(text: str) -> list[str]:
-    """The lines of ``text``; an indented line after a point belongs to it."""
+    """The lines of ``text``; an indented line after a point belongs to it.
+
+    So does what follows a line of a paragraph that ended for its length. Short lines are kept: not
+    everybody's guidelines are Markdown.
+    """
     rows: list[str] = []
+    before = ""
     for written in text.strip("\n").split("\n"):
         row = written.strip()
-        if row and written[0] == " " and rows and POINT.match(rows[-1]) and not POINT.match(row):
+        hangs = row and written[0] == " " and rows and POINT.match(rows[-1])
+        flows = len(before) >= FULL and _is_prose(before) and _is_prose(row)
+        if rows and not POINT.match(row) and (hangs or flows):
             rows[-1] += f" {row}"
         else:
             rows.append(row)
+        before = "" if written.endswith("  ") else row
     return rows
+
+
+def _is_prose(row: str) -> bool:
+    return bool(row) and not (HEADING.match(row) or row.startswith("|"))
 
 
 def _hanging(mark: str, words: str, width: int) -> list[Line]:

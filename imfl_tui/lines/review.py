@@ -126,3 +126,17 @@ def recount(
         expected_errors=None if expected is None else max(expected - (row.risk or 0.0), 0.0),
         expected_in_next=None if page.expected_in_next is None else sum(left),
     )
+
+
+def risk_in(text: str) -> float | None:
+    """The risk that is written as ``.1``, ``0,1``, ``10`` or ``10 %``; None where there is none.
+
+    From 1 on a number is one of percent: who writes ``1`` hardly means every label there is.
+    """
+    number = text.strip().replace(",", ".")
+    try:
+        value = float(number.rstrip("% "))
+    except ValueError:
+        return None
+    risk = value / 100 if value >= 1 or number.endswith("%") else value
+    return risk if 0 < risk <= 1 else None

@@ -243,8 +243,19 @@ class _Parts(Canvas):
         super().__init__(id="parts")
         self._parts = parts
         self._wrapped: tuple[int, Sequence[Line]] = (0, ())
+        self._framed = False
+
+    def on_mount(self) -> None:
+        """Wrap the text once the window is drawn: both at once would hold up what happens beside it."""
+        self.call_after_refresh(self._fill)
+
+    def _fill(self) -> None:
+        self._framed = True
+        self.redraw()
 
     def build(self, width: int, height: int) -> Sequence[Line]:
+        if not self._framed:
+            return ()
         room = max(self.size.width - 3, 10)  # beside the thumb, whether there is one or not
         if self._wrapped[0] != room:
             self._wrapped = (room, part_lines(self._parts, room))

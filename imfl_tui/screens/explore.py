@@ -1,12 +1,7 @@
-"""Explore: search and filter all items, open one, relabel it.
-
-Rows come from the database a page at a time, by the id after the last one seen, so that a million
-items cost what the visible ones cost.
-"""
+"""Explore: search and filter all items, open one, relabel it."""
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 from typing import ClassVar, Literal, get_args
 
@@ -17,26 +12,20 @@ from textual.containers import Horizontal
 from textual.widgets import Input
 
 from imfl_engine.types import Origin
-from imfl_engine.views import ItemDetail, ItemFilter, ItemRow
-from imfl_tui.fetches import Fetches
-from imfl_tui.lines.explore import explore_detail, explore_row, filter_line
+from imfl_engine.views import ItemFilter
 from imfl_tui.screens.dialogs import Picker
-from imfl_tui.screens.labelling import ItemListScreen
-from imfl_tui.spans import Line, Span, line
-from imfl_tui.text import cells, one_line, plural, safe_text, wrap
+from imfl_tui.screens.found_items import FoundItemsScreen
+from imfl_tui.spans import Line, line
+from imfl_tui.text import plural
 from imfl_tui.widgets.canvas import Text
 from imfl_tui.widgets.field import Field
 from imfl_tui.widgets.labels import Labels
 from imfl_tui.widgets.rows import Rows
 
-PAGE_SIZE = 200
-MOST_ROWS = 5_000
-"""Rows kept in memory; whoever needs more narrows the search."""
-DEBOUNCE = 0.12
 Source = Literal["human", "llm", "llm_reviewed", "model", "unlabelled"]
 
 
-class ExploreScreen(ItemListScreen):
+class ExploreScreen(FoundItemsScreen):
     """All items."""
 
     CSS_PATH = "explore.tcss"
@@ -81,15 +70,6 @@ class ExploreScreen(ItemListScreen):
         ),
     ]
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._filter = ItemFilter()
-        self._rows: list[ItemRow] = []
-        self._complete = False
-        self._count: int | None = None
-        self._fetches = Fetches()
-        self._detail: ItemDetail | None = None
-
     def body(self) -> ComposeResult:
         """Search, filters, rows, item."""
         yield Field(placeholder="/ search the texts", id="search", select_on_focus=False)
@@ -106,7 +86,7 @@ class ExploreScreen(ItemListScreen):
     async def resumed(self) -> None:
         """Fetch anew: labels may have changed."""
         self.stopwatch.start()
-        await self._load(fresh=True)
+        await self.load(fresh=True)
 
     def place(self) -> Line | str:
         """How many items match."""
@@ -116,119 +96,6 @@ class ExploreScreen(ItemListScreen):
             f"{plural(self._count, 'item')} ", ("match" if self._filtered else "in the pool", "dim")
         )
 
-    @property
-    def _filtered(self) -> bool:
-        return self._filter != ItemFilter()
-
-    # ------------------------------------------------------------------ fetching
-
-    def _look(self, changed: ItemFilter) -> None:
-        if changed == self._filter:
-            return
-        self._filter = changed
-        self._show_filters()
-        self.beside("search", self._search)
-
-    async def _search(self) -> None:
-        await asyncio.sleep(DEBOUNCE)
-        await self._load(fresh=True, top=True)
-
-    async def _load(self, *, fresh: bool = False, top: bool = False) -> None:
-        if self._fetches.running and not fresh:
-            return
-        wanted = self._filter
-        after = 0 if fresh or not self._rows else self._rows[-1].item_id
-        limit = PAGE_SIZE
-        if fresh and not top:
-            limit = max(min(len(self._rows), MOST_ROWS), PAGE_SIZE)
-        with self._fetches.one() as number:
-            rows = await self.attempt(lambda: self.project.search(wanted, after, limit))
-        if rows is None or wanted != self._filter or not self._fetches.is_newest(number):
-            return
-        self._rows = rows if fresh else [*self._rows, *rows]
-        self._complete = len(rows) < limit
-        self._show_rows(cursor=0 if top else None)
-        if fresh:
-            self._show_item()
-            self.beside("count", self._recount)
-
-    async def _recount(self) -> None:
-        wanted = self._filter
-        count = await self.project.count(wanted)
-        if wanted == self._filter:
-            self._count = count
-            self.show_header()
-            self._show_filters()
-
-    # ------------------------------------------------------------------ showing
-
-    def _show_rows(self, cursor: int | None = None) -> None:
-        size = max((cells(one_line(row.label or "", 14)) for row in self._rows[:300]), default=5)
-        self._label_size = min(max(size, 5), 14)
-        empty = [line(""), line(("There are no items.", "strong"))]
-        if self._filtered:
-            empty = [
-                line(""),
-                line(("No item matches.", "strong")),
-                line(Span("c", "key", command="explore.clear"), (" shows all again", "dim")),
-            ]
-        self.query_one(Rows).show(len(self._rows), self._row, empty=empty, cursor=cursor)
-
-    def _row(self, index: int, width: int) -> Line:
-        return explore_row(self._rows[index], width, self._label_size)
-
-    def _show_filters(self) -> None:
-        self.query_one("#filters", Text).show([filter_line(self._filter)])
-
-    @property
-    def _current(self) -> ItemRow | None:
-        cursor = self.query_one(Rows).cursor
-        return self._rows[cursor] if cursor < len(self._rows) else None
-
-    @property
-    def item_id(self) -> int | None:
-        """The id of the item under the cursor."""
-        return self._current.item_id if self._current else None
-
-    @on(Rows.Moved)
-    async def _moved(self, event: Rows.Moved) -> None:
-        near_end = event.index > len(self._rows) - 40
-        if near_end and not self._complete and len(self._rows) < MOST_ROWS:
-            await self._load()
-        self._show_item()
-
-    def _show_item(self) -> None:
-        row, panel = self._current, self.query_one("#detail", Text)
-        if row is None:
-            panel.show([])
-            self.query_one(Labels).show(())
-            return
-        self.stopwatch.watch(row.item_id)
-        detail = self._detail
-        if detail is None or detail.item.item_id != row.item_id:
-            text = safe_text(row.text, newlines=True)
-            panel.show(lambda width: [line(part) for part in wrap(text, max(width, 20))])
-            self.beside("detail", self._fetch, row.item_id)
-            return
-        self.use_keys_for(detail.item)
-        panel.show(lambda width: explore_detail(detail, max(width, 20)))
-        self.query_one(Labels).show(
-            self._keys, options=bool(detail.item.options), chosen=detail.label
-        )
-
-    async def _fetch(self, item_id: int) -> None:
-        await asyncio.sleep(0.03)
-        self._detail = await self.project.detail(item_id)
-        row = self._current
-        if row is not None and row.item_id == item_id:
-            self._show_item()
-
-    def on_resize(self) -> None:
-        """Wrap the item anew."""
-        self._show_filters()
-        if self._rows:
-            self._show_item()
-
     # ------------------------------------------------------------------ searching
 
     def action_search(self) -> None:
@@ -237,7 +104,7 @@ class ExploreScreen(ItemListScreen):
 
     @on(Input.Changed)
     def _typed(self, event: Input.Changed) -> None:
-        self._look(replace(self._filter, text=event.value.strip()))
+        self.look(replace(self._filter, text=event.value.strip()))
 
     @on(Input.Submitted)
     def _entered(self) -> None:
@@ -257,7 +124,7 @@ class ExploreScreen(ItemListScreen):
 
         def choose(label: str | None) -> None:
             if label is not None:
-                self._look(replace(self._filter, label=label))
+                self.look(replace(self._filter, label=label))
 
         self.app.push_screen(Picker("Show only which label?", labels), choose)
 
@@ -265,38 +132,38 @@ class ExploreScreen(ItemListScreen):
         """The next source."""
         sources: list[Source | None] = [None, *get_args(Source)]
         following = sources[(sources.index(self._filter.source) + 1) % len(sources)]
-        self._look(replace(self._filter, source=following))
+        self.look(replace(self._filter, source=following))
 
     def action_filter_round(self) -> None:
         """The next round."""
         newest = self.imfl.status.step.round if self.imfl.status else 0
         current = self._filter.round
         following = 0 if current is None else current + 1
-        self._look(replace(self._filter, round=following if following <= newest else None))
+        self.look(replace(self._filter, round=following if following <= newest else None))
 
     def action_filter_disagreement(self) -> None:
         """Only where label and model differ."""
-        self._look(replace(self._filter, disagreement=not self._filter.disagreement))
+        self.look(replace(self._filter, disagreement=not self._filter.disagreement))
 
     def action_filter_flagged(self) -> None:
         """Only flagged items."""
-        self._look(replace(self._filter, flagged=not self._filter.flagged))
+        self.look(replace(self._filter, flagged=not self._filter.flagged))
 
     def action_clear(self) -> None:
         """No filter."""
         self.query_one(Input).value = ""
-        self._look(ItemFilter())
+        self.look(ItemFilter())
 
     # ------------------------------------------------------------------ the item
 
     @property
     def takes_label(self) -> bool:
         """Whether there is an item, no dialog is open and nobody types into the search field."""
-        return self.is_current and self.focused is None and self._current is not None
+        return self.is_current and self.focused is None and self.current is not None
 
     async def action_give(self, label: str) -> None:
         """Give the item this label."""
-        row = self._current
+        row = self.current
         if row is None:
             return
         seconds = self.stopwatch.seconds
@@ -309,8 +176,8 @@ class ExploreScreen(ItemListScreen):
                 for each in self._rows
             ]
             self._detail = None
-            self._show_rows()
-            self._show_item()
+            self.show_rows()
+            self.show_item()
             self.imfl.refresh_status_soon()
 
     async def action_undo(self) -> None:
@@ -320,18 +187,18 @@ class ExploreScreen(ItemListScreen):
             return
         await self.tell_undone(event)
         self._detail = None
-        await self._load(fresh=True)
+        await self.load(fresh=True)
         self.imfl.refresh_status_soon()
 
     def action_note(self) -> None:
         """Write a comment on the item."""
-        row = self._current
+        row = self.current
         if row is None:
             return
 
         def saved(note: str) -> None:
             self._detail = None
-            self._show_item()
+            self.show_item()
 
         detail = self._detail
         known = detail is not None and detail.item.item_id == row.item_id

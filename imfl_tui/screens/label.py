@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
 from imfl_engine.errors import ImflError
-from imfl_engine.types import LabelEvent, Origin
 from imfl_engine.views import QueueItem
 from imfl_tui.keymap import LabelKey
 from imfl_tui.lines.item import guideline_parts, item_parts
 from imfl_tui.lines.label import last_line, why_shown
-from imfl_tui.queue import MARKS
+from imfl_tui.screens.answering import AnsweringScreen
 from imfl_tui.screens.base import HOME
-from imfl_tui.screens.batch import WHOLE, BatchScreen
 from imfl_tui.screens.dialogs import Reader
 from imfl_tui.widgets.aids import Aids
 from imfl_tui.widgets.canvas import Text
@@ -42,7 +39,7 @@ ON_AN_ITEM = frozenset(
 """Actions that need an item in view."""
 
 
-class LabelScreen(BatchScreen):
+class LabelScreen(AnsweringScreen):
     """The screen a person spends the afternoon on."""
 
     CSS_PATH = "label.tcss"
@@ -90,8 +87,6 @@ class LabelScreen(BatchScreen):
     def __init__(self) -> None:
         super().__init__()
         self._folded = True
-        self._opinions = False
-        self._uses: Counter[str] = Counter()
 
     # ------------------------------------------------------------------ layout
 
@@ -139,120 +134,12 @@ class LabelScreen(BatchScreen):
         if "m" not in self._by_key and any(key.label.lower() == "maybe" for key in keys):
             self._by_key["m"] = next(key.label for key in keys if key.label.lower() == "maybe")
 
-    # ------------------------------------------------------------------ answering
-
-    async def action_give(self, label: str) -> None:
-        """Give ``label`` to the item: on disk before the next one is shown."""
-        item = self._batch.current
-        if item is None:
-            return
-        seconds = self.stopwatch.seconds
-        again = self._batch.given(item.item.item_id) is not None
-        if not await self.done(
-            lambda: self.project.label(item.item.item_id, label, seconds=seconds)
-        ):
-            return
-        self._uses[label] += 1
-        self._batch.answer(label, seconds)
-        if not again:
-            self._done += 1
-        self._go_on(answered=True)
-
-    async def action_skip(self) -> None:
-        """Put the item at the end of the batch."""
-        item = self._batch.current
-        if item is None:
-            return
-        seconds = self.stopwatch.seconds
-        if await self.done(lambda: self.project.skip(item.item.item_id, seconds=seconds)):
-            self._batch.answer(None, seconds)
-            self._go_on(answered=True)
-
-    async def action_reject(self) -> None:
-        """No label fits: the item leaves the training set."""
-        item = self._batch.current
-        if item is None:
-            return
-        seconds = self.stopwatch.seconds
-        item_id = item.item.item_id
-        if await self.done(
-            lambda: self.project.reject(item_id, seconds=seconds, origin=Origin.BATCH)
-        ):
-            self._batch.answer("none fits", seconds)
-            self._done += 1
-            self._go_on(answered=True)
-
-    async def action_suggested(self) -> None:
-        """Accept what the LLM or the model says, once it can be seen; start what comes next."""
-        item = self._batch.current
-        if item is None:
-            await self._start_next()
-            return
-        opinion = item.llm or item.model
-        if not self._opinions:
-            key = self.imfl.key_of("label.opinions")
-            self.notify(f"Press {key} to see what model and LLM say first.", timeout=3)
-        elif opinion is not None:
-            await self.action_give(opinion.label)
-
-    async def action_undo(self) -> None:
-        """Take back the last action, also one of an earlier day."""
-        event = await self.undo()
-        if event is None:
-            return
-        if event.action in MARKS:
-            await self._mark_undone(event)
-            return
-        given = self._batch.given(event.item_id) is not None
-        if self._batch.recall(event.item_id):
-            self._done -= 1 if given and self._batch.given(event.item_id) is None else 0
-        else:
-            items = await self.attempt(lambda: self.project.queue(limit=WHOLE))
-            self._batch.replace(items or [], first=event.item_id)
-            self._earlier = [e for e in self._earlier if e.event_id != event.event_id]
-            self._set_progress_from_engine()
-            current = self._batch.current
-            if current is None or current.item.item_id != event.item_id:
-                await self.tell_undone(event)
-        self._go_on()
-
-    async def _mark_undone(self, event: LabelEvent) -> None:
-        """Show the marks the item has now; the item in view stays, whichever it is."""
-        detail = await self.attempt(lambda: self.project.detail(event.item_id))
-        if detail is not None and self._batch.mark(
-            event.item_id, flagged=detail.flagged, comment=detail.comment
-        ):
-            self._show_item(rewind=False)
-        else:
-            await self.tell_undone(event)
-
-    async def action_flag(self) -> None:
-        """Mark the item, or take the mark away."""
-        item = self._batch.current
-        if item is None:
-            return
-        if await self.done(lambda: self.project.flag(item.item.item_id, not item.flagged)):
-            self._change(item, flagged=not item.flagged)
-
-    def action_note(self) -> None:
-        """Write a comment on the item."""
-        item = self._batch.current
-        if item is not None:
-            self.ask_note(
-                item.item.item_id, item.comment, lambda note: self._change(item, note=note)
-            )
-
-    def action_pick(self) -> None:
-        """Choose the label by name; the ones you use most come first."""
-        if self._batch.current is not None:
-            self.ask_label("Which label?", weights=self._uses)
-
     # ------------------------------------------------------------------ looking
 
     def action_opinions(self) -> None:
         """Show or hide what model and LLM say about this item."""
         self._opinions = not self._opinions
-        self._show_item(rewind=False)
+        self.show_item(rewind=False)
 
     async def action_open(self) -> None:
         """Show the item in full, and by what it is labelled."""
@@ -267,7 +154,7 @@ class LabelScreen(BatchScreen):
     def action_fold(self) -> None:
         """Fold or unfold a long context."""
         self._folded = not self._folded
-        self._show_item()
+        self.show_item()
         self._show_last()
 
     def action_panel(self, name: str) -> None:
@@ -301,11 +188,12 @@ class LabelScreen(BatchScreen):
         self._opinions = self.imfl.preferences.show_opinions
         self._folded = True
         self.show_header()
-        self._show_item()
+        self.show_item()
         self._show_last()
         self._fetch_similar_if_shown()
 
-    def _show_item(self, *, rewind: bool = True) -> None:
+    def show_item(self, *, rewind: bool = True) -> None:
+        """Item, labels and their keys; what stands in an item's place where there is none."""
         item = self._batch.current
         pane = self.query_one(ItemPane)
         if item is None:
@@ -330,16 +218,6 @@ class LabelScreen(BatchScreen):
             ),
             rewind=rewind,
         )
-
-    def _change(
-        self, item: QueueItem, *, flagged: bool | None = None, note: str | None = None
-    ) -> None:
-        self._batch.mark(
-            item.item.item_id,
-            flagged=item.flagged if flagged is None else flagged,
-            comment=item.comment if note is None else note,
-        )
-        self._show_item(rewind=False)
 
     def _show_last(self) -> None:
         width = self.size.width

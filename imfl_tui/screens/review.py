@@ -5,30 +5,24 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import ClassVar
 
-from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 
 from imfl_engine.types import Origin
-from imfl_engine.views import ItemDetail, ReviewPage, ReviewRow, Status
-from imfl_tui.fetches import Fetches
-from imfl_tui.lines.review import Decision, detail_lines, recount, review_row, totals_line
+from imfl_engine.views import ReviewRow
+from imfl_tui.lines.review import Decision, recount, risk_in
 from imfl_tui.prompts import demonstration_parts, prompt_parts
 from imfl_tui.screens.base import HOME
 from imfl_tui.screens.dialogs import Ask, Reader
-from imfl_tui.screens.labelling import ItemListScreen
-from imfl_tui.spans import Line, line
-from imfl_tui.text import fraction, one_line, plural, safe_text, thousands, wrap
+from imfl_tui.screens.review_queue import QueueScreen
+from imfl_tui.text import fraction, one_line, plural, thousands
 from imfl_tui.widgets.canvas import Text
-from imfl_tui.widgets.header import Place
 from imfl_tui.widgets.labels import Labels
 from imfl_tui.widgets.rows import Rows
 
-PAGE_SIZE = 100
 
-
-class ReviewScreen(ItemListScreen):
+class ReviewScreen(QueueScreen):
     """The review queue and the item under its cursor."""
 
     CSS_PATH = "review.tcss"
@@ -59,14 +53,6 @@ class ReviewScreen(ItemListScreen):
         HOME,
     ]
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._rows: list[ReviewRow] = []
-        self._page: ReviewPage | None = None
-        self._details: dict[int, ItemDetail] = {}
-        self._fetches = Fetches()
-        self._known: tuple[int, int] | None = None
-
     def body(self) -> ComposeResult:
         """Queue left, item right, labels below."""
         with Horizontal(id="split"):
@@ -81,129 +67,7 @@ class ReviewScreen(ItemListScreen):
     async def resumed(self) -> None:
         """Fetch the queue anew: there may be new labels, or better risks."""
         self.stopwatch.start()
-        await self._load(fresh=True)
-
-    def status_changed(self, status: Status) -> None:
-        """After a training, or with more labels of the LLM, the queue has another order."""
-        known = (len(status.curve), status.trust.labels)
-        if self._known not in (None, known):
-            self.beside("queue", self._load_anew)
-        self._known = known
-
-    def place(self) -> Place:
-        """How many are wrong, how many were found."""
-        page = self._page
-        if page is None or not page.total:
-            return "review"
-        return lambda room: totals_line(page, room)
-
-    # ------------------------------------------------------------------ the queue
-
-    async def _load_anew(self) -> None:
-        await self._load(fresh=True)
-
-    async def _load(self, *, fresh: bool = False) -> None:
-        if self._fetches.running and not fresh:
-            return
-        offset, limit = len(self._rows), PAGE_SIZE
-        if fresh:
-            offset, limit = 0, max(len(self._rows), PAGE_SIZE)
-        with self._fetches.one() as number:
-            page = await self.attempt(lambda: self.project.review(offset=offset, limit=limit))
-        if page is None or not self._fetches.is_newest(number):
-            return
-        self._page = page
-        here = self._row.item_id if fresh and self._row else None
-        if fresh:
-            self._rows, self._details = list(page.rows), {}
-        else:
-            known = {row.item_id for row in self._rows}
-            self._rows.extend(row for row in page.rows if row.item_id not in known)
-        cursor = None
-        if fresh:
-            ids = [row.item_id for row in self._rows]
-            cursor = ids.index(here) if here in ids else self._first_unreviewed()
-        self._show_queue(cursor)
-        self._show_item()
-
-    def _first_unreviewed(self) -> int:
-        return next((n for n, r in enumerate(self._rows) if r.status == "unreviewed"), 0)
-
-    @property
-    def _row(self) -> ReviewRow | None:
-        cursor = self.query_one(Rows).cursor
-        return self._rows[cursor] if cursor < len(self._rows) else None
-
-    @property
-    def item_id(self) -> int | None:
-        """The id of the item under the cursor."""
-        return self._row.item_id if self._row else None
-
-    def _show_queue(self, cursor: int | None = None) -> None:
-        empty = [
-            line(""),
-            line(("Nothing to review yet.", "strong")),
-            line(("The LLM's labels appear here as soon as it has given some,", "dim")),
-            line(("most likely wrong first.", "dim")),
-        ]
-        rows = self.query_one(Rows)
-        rows.show(len(self._rows), self._line, empty=empty, cursor=cursor)
-        if self._page and self._page.total:
-            rows.set_title(
-                "risk · LLM · text", f"{rows.cursor + 1} of {thousands(self._page.total)}"
-            )
-        self.show_header()
-
-    def _line(self, index: int, width: int) -> Line:
-        return review_row(self._rows[index], width)
-
-    @on(Rows.Moved)
-    async def _moved(self, event: Rows.Moved) -> None:
-        if event.index > len(self._rows) - 20 and self._page and len(self._rows) < self._page.total:
-            await self._load()
-        self._show_item()
-        if self._page:
-            self.query_one(Rows).set_title(
-                "risk · LLM · text", f"{event.index + 1} of {thousands(self._page.total)}"
-            )
-
-    # ------------------------------------------------------------------ the item
-
-    def _show_item(self) -> None:
-        row = self._row
-        panel = self.query_one("#detail", Text)
-        if row is None:
-            panel.show([])
-            self.query_one(Labels).show(())
-            return
-        self.stopwatch.watch(row.item_id)
-        detail = self._details.get(row.item_id)
-        if detail is None:
-            text = safe_text(row.text, newlines=True)
-            panel.show(lambda width: [line(part) for part in wrap(text, max(width, 20))])
-            self.beside("detail", self._fetch_detail, row.item_id)
-        else:
-            panel.show(lambda width: detail_lines(detail, row, max(width, 20)))
-            self.use_keys_for(detail.item)
-        options = bool(detail and detail.item.options)
-        self.query_one(Labels).show(
-            self._keys if options or self._schema else (), options=options, chosen=row.llm_label
-        )
-
-    async def _fetch_detail(self, item_id: int) -> None:
-        self._details[item_id] = await self.project.detail(item_id)
-        if self._row is not None and self._row.item_id == item_id:
-            self._show_item()
-        following = self.query_one(Rows).cursor + 1
-        if following < len(self._rows):
-            next_id = self._rows[following].item_id
-            if next_id not in self._details:
-                self._details[next_id] = await self.project.detail(next_id)
-
-    def on_resize(self) -> None:
-        """Wrap the item anew."""
-        if self._rows:
-            self._show_item()
+        await self.load(fresh=True)
 
     # ------------------------------------------------------------------ deciding
 
@@ -224,7 +88,7 @@ class ReviewScreen(ItemListScreen):
         if await self.done(
             lambda: self.project.label(row.item_id, label, seconds=seconds, origin=Origin.REVIEW)
         ):
-            self._decided("corrected")
+            self._decided(row, "corrected")
 
     async def action_keep(self) -> None:
         """Keep the LLM's label."""
@@ -233,7 +97,7 @@ class ReviewScreen(ItemListScreen):
         if row is not None and await self.done(
             lambda: self.project.accept(row.item_id, seconds=seconds)
         ):
-            self._decided("accepted")
+            self._decided(row, "accepted")
 
     async def action_reject(self) -> None:
         """Neither this label nor another."""
@@ -242,19 +106,23 @@ class ReviewScreen(ItemListScreen):
         if row is not None and await self.done(
             lambda: self.project.reject(row.item_id, seconds=seconds)
         ):
-            self._decided("corrected")
+            self._decided(row, "corrected")
 
-    def _decided(self, status: Decision) -> None:
-        rows = self.query_one(Rows)
-        index = rows.cursor
+    def _decided(self, row: ReviewRow, status: Decision) -> None:
+        # The cursor, and even the rows, may have moved while the decision was saved.
+        ids = [each.item_id for each in self._rows]
+        if row.item_id not in ids:
+            return
+        index = ids.index(row.item_id)
         before = self._rows[index]
         self._rows[index] = replace(before, status=status)
         self._details.pop(before.item_id, None)
         if self._page is not None and before.status == "unreviewed":
             self._page = recount(self._page, self._rows, before, status)
-        self._show_queue()
-        if not rows.move(1):
-            self._show_item()
+        self.show_queue()
+        rows = self.query_one(Rows)
+        if rows.cursor != index or not rows.move(1):
+            self.show_item()
 
     async def action_keep_below(self) -> None:
         """Keep everything below a risk, after a look at how many that is."""
@@ -269,21 +137,19 @@ class ReviewScreen(ItemListScreen):
         async def keep(text: str | None) -> None:
             if text is None:
                 return
-            try:
-                risk = float(text.strip().replace(",", ".").removesuffix("%"))
-            except ValueError:
+            risk = risk_in(text)
+            if risk is None:
                 self.notify(
                     f"“{one_line(text, 20)}” is no risk; write for example .10.", markup=False
                 )
                 return
-            risk = risk / 100 if risk > 1 else risk
             kept = await self.attempt(lambda: self.project.accept_below(risk))
             if kept is not None:
                 words = (
                     f"Kept {plural(kept, 'label')} below {fraction(risk)}. {undo} takes it back."
                 )
                 self.notify(words, markup=False)
-                await self._load(fresh=True)
+                await self.load(fresh=True)
 
         self.app.push_screen(
             Ask(
@@ -304,7 +170,7 @@ class ReviewScreen(ItemListScreen):
         event = await self.undo()
         if event is None:
             return
-        await self._load(fresh=True)
+        await self.load(fresh=True)
         ids = [row.item_id for row in self._rows]
         if event.item_id in ids:
             self.query_one(Rows).move_to(ids.index(event.item_id))
@@ -319,7 +185,7 @@ class ReviewScreen(ItemListScreen):
         on_now = not (detail.flagged if detail else False)
         if await self.done(lambda: self.project.flag(row.item_id, on_now)):
             self._details.pop(row.item_id, None)
-            self._show_item()
+            self.show_item()
 
     def action_note(self) -> None:
         """Write a comment on the item."""
@@ -330,7 +196,7 @@ class ReviewScreen(ItemListScreen):
 
         def saved(note: str) -> None:
             self._details.pop(row.item_id, None)
-            self._show_item()
+            self.show_item()
 
         self.ask_note(row.item_id, detail.comment if detail else None, saved)
 

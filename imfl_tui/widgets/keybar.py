@@ -12,8 +12,10 @@ from imfl_tui.keymap import key_name
 from imfl_tui.spans import Line, Span, width_of
 from imfl_tui.widgets.canvas import Canvas
 
-WORDLESS = ("app.help", "app.palette")
-KEPT = ("app.home", "explore.leave", "export.leave", *WORDLESS)
+WELL_KNOWN = ("app.help", "app.palette")
+"""Bindings that stand without their words where there is no room for all."""
+
+KEPT = ("app.home", "explore.leave", "export.leave", *WELL_KNOWN)
 """Bindings that are named however narrow the terminal is: the way out, and to all others."""
 
 
@@ -25,18 +27,23 @@ class Key(NamedTuple):
     action: str = ""
     keep: bool = False
     """Whether it is shown however narrow the terminal is."""
+    well_known: bool = False
+    """Whether its words are the first to go."""
 
 
 def key_line(keys: Sequence[Key], width: int) -> Line:
     """As many keys as fit, first ones first; kept keys (help, palette) always, at the end.
 
-    They stand a little closer where that makes room for all.
+    Where that makes room for all, the well-known ones lose their words, and then all stand a little
+    closer.
     """
-    every = [spans_of(key) for key in (*_unkept(keys), *_kept(keys))]
-    for gap in (2, 1):
+    ordered = [*_unkept(keys), *_kept(keys)]
+    brief = [key._replace(words="") if key.well_known else key for key in ordered]
+    for some, gap in ((ordered, 2), (brief, 2), (brief, 1)):
+        every = [spans_of(key) for key in some]
         if 1 + sum(width_of(spans) + gap for spans in every) - gap <= width:
             return _row(every, gap)
-    kept = [spans_of(key) for key in _kept(keys)]
+    kept = [spans_of(key) for key in _kept(brief)]
     room = width - 1 - sum(width_of(spans) + 2 for spans in kept)
     shown: list[list[Span]] = []
     for key in _unkept(keys):
@@ -83,9 +90,9 @@ def keys_of(screen: Screen[Any]) -> list[Key]:
             continue
         namespace = "app" if active.node is screen.app else "screen"
         action = binding.action if "." in binding.action else f"{namespace}.{binding.action}"
-        keep = binding.id in KEPT
-        words = "" if binding.id in WORDLESS else binding.description.lower()
-        keys.setdefault(action, Key(key_name(binding.key), words, action, keep))
+        words = binding.description.lower()
+        keep, well_known = binding.id in KEPT, binding.id in WELL_KNOWN
+        keys.setdefault(action, Key(key_name(binding.key), words, action, keep, well_known))
     return sorted(keys.values(), key=lambda key: key.keep)
 
 

@@ -46,6 +46,18 @@ def test_a_point_hangs_with_the_lines_that_belong_to_it():
     ]
 
 
+def test_a_paragraph_flows_over_its_full_lines_and_short_ones_stay():
+    full = "Each item is one message to a small family practice, from a patient"
+    assert shown(f"{full}\nor a carer.\n- {full}\nor a school.\n# Labels", 120) == [
+        f"{full} or a carer.",
+        f"· {full} or a school.",
+        "Labels",
+    ]
+    assert shown("good: rises\nbad: falls") == ["good: rises", "bad: falls"]
+    table = f"| {full} | a |"
+    assert len(shown(f"{table}\n{table}\nand so on", 120)) == 3
+
+
 @pytest.mark.parametrize("text", ["2 * 3 * 4", "snake_case_name", "a|b", "--- not a table", "5 `"])
 def test_what_is_no_markdown_stays_as_it_is(text: str):
     assert shown(text) == [text]

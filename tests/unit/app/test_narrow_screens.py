@@ -91,6 +91,9 @@ def test_keys_stand_closer_where_that_shows_them_all():
         row = plain(key_line(keys, width)).rstrip()
         assert len(row) <= width
         assert row.endswith("?")
+    known = [*keys[:-1], Key("?", "help", "help", True, True)]
+    assert "i words  ? help" in plain(key_line(known, 88))
+    assert plain(key_line(known, 87)).rstrip().endswith("i words  ?")
     assert "i words  ?" in plain(key_line(keys, 83))
     assert "h words i words ?" in plain(key_line(keys, 74))
     assert "i words" not in plain(key_line(keys, 73))

@@ -14,6 +14,7 @@ from imfl_tui import jobs as job_states
 from imfl_tui.drafts import Draft
 from imfl_tui.jobs import Jobs, TrainingRun
 from imfl_tui.lines.home import place_words
+from imfl_tui.lines.review import risk_in
 from imfl_tui.lines.setup import summary_lines
 from imfl_tui.prompts import demonstration_parts
 from imfl_tui.spans import plain
@@ -99,3 +100,25 @@ def test_the_summary_of_the_set_up_says_shares_and_limits_in_words(answers, word
     draft = replace(Draft(), **answers)
     rows = summary_lines(draft, None, "p.db")
     assert any(words in plain(row) for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("text", "risk"),
+    [
+        (".10", 0.1),
+        (" 0,3 ", 0.3),
+        ("30", 0.3),
+        ("1", 0.01),
+        ("1 %", 0.01),
+        ("0.5%", 0.005),
+        ("100%", 1.0),
+        ("0", None),
+        ("-.1", None),
+        ("101", None),
+        ("nan", None),
+        ("inf", None),
+        ("all", None),
+    ],
+)
+def test_a_written_risk_is_never_taken_for_a_larger_one(text: str, risk: float | None):
+    assert risk_in(text) == (None if risk is None else pytest.approx(risk))
