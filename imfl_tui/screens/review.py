@@ -144,7 +144,9 @@ class ReviewScreen(QueueScreen):
                 )
                 return
             kept = await self.attempt(lambda: self.project.accept_below(risk))
-            if kept is not None:
+            if kept == 0:  # there is nothing an undo would take back
+                self.notify(f"No label has a risk below {fraction(risk)}.", markup=False)
+            elif kept is not None:
                 words = (
                     f"Kept {plural(kept, 'label')} below {fraction(risk)}. {undo} takes it back."
                 )

@@ -136,6 +136,17 @@ async def test_the_risk_that_is_proposed_gives_way_to_the_one_that_is_typed(make
         assert any((r.risk or 0) > 0.1 for r in project._review_rows() if r.status == "accepted")
 
 
+async def test_where_no_label_is_below_a_risk_no_undo_is_offered(make_app):
+    project = FakeProject()
+    app = make_app(project)
+    async with app.run_test(notifications=True) as pilot:
+        await go(app, pilot, "review", "to review")
+        await pilot.press("A", *".30", "enter")
+        await until(app, lambda: project.reviewed)
+        await pilot.press("A", *".20", "enter")
+        await until(app, "No label has a risk below .20.")
+
+
 async def test_the_exact_prompt_can_be_read(make_app):
     app = make_app()
     async with app.run_test() as pilot:
