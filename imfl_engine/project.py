@@ -25,7 +25,7 @@ from imfl_engine.store import (
     settings_log,
 )
 from imfl_engine.store.database import Database
-from imfl_engine.types import LabelEvent, Reply, StepKind
+from imfl_engine.types import Action, LabelEvent, Reply, StepKind
 from imfl_engine.views import (
     CostEstimate,
     Evaluation,
