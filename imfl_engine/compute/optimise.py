@@ -101,7 +101,10 @@ def optimise(
     later = passes * float(np.concatenate(costs).sum()) / (epochs * len(training_rows))
     report = Report(job, device, total=stepper.total, epochs=epochs, eta=eta, later=later)
     best = BestEpoch(parameters.all())
-    tail = 0.0 if checks else recipe.averaged_share
+    still_learning = (
+        stepper.total < recipe.minimum_steps
+    )  # to the end, so no state is to be averaged
+    tail = 0.0 if checks or still_learning else recipe.averaged_share
     average = TailAverage(parameters.all(), stepper.total, tail)
     for epoch, batches in enumerate(plan):
         set_training(True)

@@ -25,7 +25,7 @@ class Recipe:
     gradient_norm: float = 1.0
     averaged_share: float = 0.0
     """The model is the mean of its states over this share of the steps, the last ones, unless a
-    validation share chooses the epoch."""
+    validation share chooses the epoch or there are fewer than ``minimum_steps``."""
     patience: int = 3
     """Epochs without a better validation loss after which training stops."""
 

@@ -76,6 +76,12 @@ def test_the_model_may_be_the_mean_of_every_fourth_of_the_last_states() -> None:
     assert not torch.allclose(mean, last, atol=1e-3)
 
 
+def test_a_training_cut_short_ends_with_its_last_state() -> None:
+    last, _ = train()
+    also, _ = train(replace(RECIPE, averaged_share=0.5, minimum_steps=10_000, maximum_epochs=12))
+    assert torch.equal(last, also)
+
+
 def test_where_a_validation_share_chooses_the_epoch_no_mean_is_taken() -> None:
     held = np.arange(COUNT) % 6 == 0
     best, _ = train(validation=held)
