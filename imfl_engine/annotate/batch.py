@@ -77,9 +77,10 @@ class BatchRun:
             for job in await self._jobs.unfinished():
                 async for event in self._jobs.finish(job, self._done, len(self._requests)):
                     yield event
-            async for reply in self._known(pending):
+            unlabelled: list[int] = []
+            async for reply in self._known(pending, unlabelled):
                 yield self._event(reply)
-            async with aclosing(self._repaired(pending)) as repaired:
+            async with aclosing(self._repaired(pending, unlabelled)) as repaired:
                 async for said in repaired:
                     yield said if isinstance(said, Notice) else self._event(said)
             if not pending:
@@ -103,8 +104,11 @@ class BatchRun:
                 self._told_of_limit = True
                 yield split_by_limit(submitted, len(due), self._ledger.balance, self._ledger.limit)
 
-    async def _known(self, pending: dict[int, str]) -> AsyncIterator[Reply]:
-        """Take every request that has a reply, or will not get one, out of ``pending``."""
+    async def _known(self, pending: dict[int, str], unlabelled: list[int]) -> AsyncIterator[Reply]:
+        """Take every request that has a reply, or will not get one, out of ``pending``.
+
+        Those that were answered without a label stay, and are added to ``unlabelled``.
+        """
         for indices in chunks(list(pending), GROUP):
             # An item whose examples have changed since was bought under another hash.
             hashes = {
@@ -119,7 +123,8 @@ class BatchRun:
             for index, prompt_hash in hashes.items():
                 request, found = self._requests[index], known.get(prompt_hash)
                 if isinstance(found, PaidAnswer) and found.answers:
-                    continue  # a repair is due
+                    unlabelled.append(index)
+                    continue
                 reply = found if isinstance(found, Reply) else self._given_up(request, prompt_hash)
                 if reply is None:
                     continue
@@ -133,15 +138,10 @@ class BatchRun:
             for reply in replies:
                 yield reply
 
-    async def _repaired(self, pending: dict[int, str]) -> AsyncGenerator[Notice | Reply, None]:
+    async def _repaired(
+        self, pending: dict[int, str], due: Sequence[int]
+    ) -> AsyncGenerator[Notice | Reply, None]:
         """Ask once more about what was answered without a label; take it out of ``pending``."""
-        due: list[int] = []
-        for indices in chunks(list(pending), GROUP):
-            known = await self._store.find([pending[index] for index in indices])
-            for index in indices:
-                paid = known.get(pending[index])
-                if isinstance(paid, PaidAnswer) and paid.answers:
-                    due.append(index)
         if not due:
             return
         for index in due:
