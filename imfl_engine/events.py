@@ -61,10 +61,7 @@ class Annotated:
 
 @dataclass(frozen=True, slots=True)
 class TrainingProgress:
-    """One optimiser step (or a few): ``loss`` is the mean since the last event.
-
-    ``later_seconds`` is what the fine-tunes that follow in the same step will take, at this pace.
-    """
+    """One optimiser step (or a few): ``loss`` is the mean since the last event."""
 
     step: int
     total: int
@@ -74,7 +71,6 @@ class TrainingProgress:
     eta_seconds: float | None
     device: str
     memory_bytes: int | None = None
-    later_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,6 @@ ScheduleName = Literal["variable", "equal", "geometric", "one-batch"]
 RetrievalName = Literal["similar", "random-shots", "fixed-shots", "zero-shot"]
 LossName = Literal["label-model", "two-mean", "small-loss", "reweight"]
 TrainingMode = Literal["retrain", "continue"]
-SecondOpinion = Literal["never", "last", "always"]
 ClassWeights = Literal["none", "balanced"]
 
 Positive = Annotated[int, Field(gt=0)]
@@ -184,10 +183,6 @@ class Training(_Model):
     """Whether an encoder's embeddings keep their base values: most of a small one's weights."""
     frozen_layers: NotNegative = 0
     """How many of *minilm*'s six layers keep their base weights; with 3 a fine-tune takes half."""
-    second_opinion: SecondOpinion = "last"
-    """In which rounds the label model also hears two fine-tuned models, each about the half of the
-    labels it was not trained on; that round's training takes two to three times as long. Needs 40
-    labels, an LLM (not *neighbours*), the loss *label-model* and another target than *probe*."""
     human_reliability: Annotated[float, Field(gt=0.5, le=1.0)] = 1.0
     """Probability that a label of the person is right, as the label model sees it."""
     validation_share: Annotated[float, Field(ge=0.0, le=0.5)] = 0.0

@@ -73,12 +73,8 @@ class Annotation:
 
 @dataclass(frozen=True, slots=True)
 class TrainingRun:
-    """The latest training: ``losses`` are (step, loss), ``validation`` (step, loss, accuracy).
+    """The latest training: ``losses`` are (step, loss), ``validation`` (step, loss, accuracy)."""
 
-    ``before`` is how far what comes before the training is (the second opinion).
-    """
-
-    before: Progress | None = None
     last: TrainingProgress | None = None
     losses: tuple[tuple[int, float], ...] = ()
     validation: tuple[tuple[int, float, float], ...] = ()
@@ -151,8 +147,6 @@ def fold(jobs: Jobs, name: str, event: Event) -> Jobs:
         jobs = _step_finished(jobs, event.step)
     elif isinstance(event, Progress):
         job = replace(job, progress=event)
-        if event.job == "train" and jobs.training and jobs.training.last is None:
-            jobs = replace(jobs, training=replace(jobs.training, before=event))
     elif isinstance(event, Annotated):
         replies = jobs.annotation.replies if jobs.annotation else ()
         kept = (*replies, event.reply)[-KEPT_REPLIES:]
@@ -250,8 +244,6 @@ def _describe_rounds(jobs: Jobs, job: Job) -> str:
         return _describe_progress(job.progress, STEP_WORDS[StepKind.SCORE])
     if training and (step := training.last):
         return _share("training", step.step, step.total, step.eta_seconds)
-    if training and (before := training.before):
-        return _share(before.detail or "training", before.done, before.total, before.eta_seconds)
     words = STEP_WORDS[kind] if kind else "starting"
     return _describe_progress(job.progress, words) if job.progress else words
 

@@ -12,6 +12,7 @@ class Collected:
 
     def __init__(self, rows: int) -> None:
         self._rows = rows
+        self._came = 0
         self.matrix: FloatArray | None = None
         """None until the first chunk has said how wide the rows are."""
 
@@ -21,3 +22,9 @@ class Collected:
         if self.matrix is None:
             self.matrix = np.zeros((self._rows, values.shape[1]), dtype=np.float32)
         self.matrix[chunk.indices] = values
+        self._came += len(values)
+
+    @property
+    def whole(self) -> FloatArray | None:
+        """The matrix, None unless every row has come."""
+        return self.matrix if self._came == self._rows else None

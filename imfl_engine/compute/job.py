@@ -117,12 +117,8 @@ class EtaEstimate:
 
     def seconds(self) -> float | None:
         """Seconds left, or None while there is nothing to estimate from."""
-        return self.seconds_of(max(0.0, self._total - self._done))
-
-    def seconds_of(self, cost: float) -> float | None:
-        """Seconds that ``cost`` takes at the pace so far; None while there is none."""
         pace = self.pace()
-        return None if pace is None else cost * pace
+        return None if pace is None else max(0.0, self._total - self._done) * pace
 
     def pace(self) -> float | None:
         """Seconds for a unit of cost, None while nothing is known."""

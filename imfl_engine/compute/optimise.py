@@ -97,9 +97,7 @@ def optimise(
     check_cost = EVALUATION_COST * float(padded_tokens(lengths, checks).sum())
     costs = [padded_tokens(lengths, batches) for batches in plan]
     eta = EtaEstimate(sum(float(cost.sum()) + check_cost for cost in costs), prior=prior)
-    passes = sum((spec.epochs or recipe.epochs_for(n, size)) * n for n in spec.followed_by)
-    later = passes * float(np.concatenate(costs).sum()) / (epochs * len(training_rows))
-    report = Report(job, device, total=stepper.total, epochs=epochs, eta=eta, later=later)
+    report = Report(job, device, total=stepper.total, epochs=epochs, eta=eta)
     best = BestEpoch(parameters.all())
     still_learning = (
         stepper.total < recipe.minimum_steps
@@ -131,22 +129,30 @@ def optimise(
 
 
 class WeightedLoss:
-    """Weighted cross-entropy with soft targets."""
+    """Weighted cross-entropy with soft targets, or the marginal likelihood of what was said."""
 
     def __init__(self, spec: TrainingJob, device: Device) -> None:
         place = device.torch_device
         self._targets = torch.as_tensor(np.asarray(spec.targets, dtype=np.float32)).to(place)
         self._weights = torch.as_tensor(np.asarray(spec.weights, dtype=np.float32)).to(place)
+        self._marginal = spec.marginal
         self._device = place
 
     def __call__(self, rows: IndexArray, logits: torch.Tensor) -> torch.Tensor:
-        """Sum over ``rows`` of weight times cross-entropy."""
-        return (self._weights[self._index(rows)] * self.cross_entropy(rows, logits)).sum()
+        """Sum over ``rows`` of weight times loss."""
+        return (self._weights[self._index(rows)] * self.of_each(rows, logits)).sum()
 
-    def cross_entropy(self, rows: IndexArray, logits: torch.Tensor) -> torch.Tensor:
-        """Cross-entropy (m,) of soft targets; options that are absent (-inf) count nothing."""
+    def of_each(self, rows: IndexArray, logits: torch.Tensor) -> torch.Tensor:
+        """The loss of each row (m,); options that are absent (-inf) count nothing.
+
+        Its gradient by the logits is ``f(y|x) - q(y)``: q are the targets, or, marginally, the
+        posterior ``f(y|x) · targets_y`` scaled to sum to 1 (expectation-maximisation step by step).
+        """
         targets = self._targets[self._index(rows)][:, : logits.shape[1]]
         log_probabilities = torch.log_softmax(logits.float(), dim=-1)
+        if self._marginal:
+            joint = torch.where(targets > 0, targets.log() + log_probabilities, -torch.inf)
+            return -torch.logsumexp(joint, dim=-1)
         return -torch.where(targets > 0, targets * log_probabilities, 0.0).sum(-1)
 
     def hits(self, rows: IndexArray, logits: torch.Tensor) -> torch.Tensor:
@@ -159,23 +165,13 @@ class WeightedLoss:
 
 
 class Report:
-    """Counts steps and sends `TrainingProgress`, reading the loss from the device only then.
-
-    ``later`` is the cost of what follows in the same step, in the units of ``eta``.
-    """
+    """Counts steps and sends `TrainingProgress`, reading the loss from the device only then."""
 
     def __init__(
-        self,
-        job: Job,
-        device: Device,
-        *,
-        total: int,
-        epochs: int,
-        eta: EtaEstimate,
-        later: float = 0.0,
+        self, job: Job, device: Device, *, total: int, epochs: int, eta: EtaEstimate
     ) -> None:
         self.steps = 0
-        self._job, self._device, self._eta, self._later = job, device, eta, later
+        self._job, self._device, self._eta = job, device, eta
         self._total, self._epochs = total, epochs
         self._samples = 0
         self._seconds = 0.0
@@ -201,7 +197,6 @@ class Report:
                     eta_seconds=self._eta.seconds(),
                     device=self._device.name,
                     memory_bytes=self._device.used(),
-                    later_seconds=self._eta.seconds_of(self._later) or 0.0,
                 )
             )
 
@@ -226,7 +221,7 @@ def evaluate(
     batches: Iterable[IndexArray],
     team: Team = ALONE,
 ) -> tuple[float, float]:
-    """Mean cross-entropy and accuracy over ``batches``, the same in every process of a team."""
+    """Mean loss and accuracy over ``batches``, the same in every process of a team."""
     total = hits = 0.0
     count = 0
     with torch.inference_mode(), device.autocast():
@@ -236,7 +231,7 @@ def evaluate(
             rows = team.share(batch)
             if len(rows):
                 scores = logits(rows)
-                total += float(loss.cross_entropy(rows, scores).sum())
+                total += float(loss.of_each(rows, scores).sum())
                 hits += float(loss.hits(rows, scores))
     if team.size > 1:
         sums = torch.tensor([total, hits], dtype=torch.float64, device=device.torch_device)

@@ -40,7 +40,9 @@ class ModelInput:
 class TrainingJob:
     """One fine-tune: ``loss = mean_i(weights_i · CE(targets_i, f(inputs_i)))``.
 
-    ``targets`` are soft, float32 (n, C), rows sum to one; for multiple choice C is the largest
+    If ``marginal``, ``-mean_i(weights_i · log Σ_y targets_iy f(y|inputs_i))``: the targets are then
+    likelihoods, which say nothing where they are even and the same as the above where one class has
+    all. ``targets`` are soft, float32 (n, C), rows sum to one; for multiple choice C is the largest
     number of options and absent options are 0. ``weights`` are float32 (n,) with mean 1.
     ``validation`` marks, bool (n,), rows that are held out of training to choose the best epoch and
     to stop early; all False trains to the end. ``features`` are float32 (n, d) stored embeddings
@@ -61,6 +63,7 @@ class TrainingJob:
     learning_rate: float | None = None
     batch_size: int | None = None
     max_length: int = 256
+    marginal: bool = False
     features: FloatArray | None = None
     start_from: Path | None = None
     embedder: str = "minilm"
@@ -73,8 +76,6 @@ class TrainingJob:
     """Processes that fine-tune together under `accelerate launch`; the *probe* needs one only."""
     then_predict: Sequence[ModelInput] = ()
     """What the new model reads while its checkpoint is written: nobody waits for the disk."""
-    followed_by: Sequence[int] = ()
-    """Examples of each fine-tune like this one that follows, for the time they will take."""
 
 
 @dataclass(frozen=True, slots=True)

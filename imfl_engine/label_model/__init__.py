@@ -3,27 +3,26 @@
 from imfl_engine.label_model.confusion import worst_pair
 from imfl_engine.label_model.control import ControlAnswer, accuracy_of_bought, wilson
 from imfl_engine.label_model.evidence import Evidence, LabelModel, LabelModelOptions
-from imfl_engine.label_model.halves import Half, halves
 from imfl_engine.label_model.head import CrossFit, Head, fit_head
+from imfl_engine.label_model.informed import informed
 from imfl_engine.label_model.posterior import fit
 from imfl_engine.label_model.training_set import TrainingSet, balanced, subset, training_set
-from imfl_engine.label_model.worth import answer_weights
+from imfl_engine.label_model.worth import say_nothing
 
 __all__ = [
     "ControlAnswer",
     "CrossFit",
     "Evidence",
-    "Half",
     "Head",
     "LabelModel",
     "LabelModelOptions",
     "TrainingSet",
     "accuracy_of_bought",
-    "answer_weights",
     "balanced",
     "fit",
     "fit_head",
-    "halves",
+    "informed",
+    "say_nothing",
     "subset",
     "training_set",
     "wilson",

@@ -33,8 +33,6 @@ Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
 _FLOOR = 1e-6
 _IMPOSSIBLE = -50.0
-BORROWED = 10.0
-"""Items of all labels together that the information in one label is averaged with."""
 
 
 @dataclass(slots=True)
@@ -46,6 +44,7 @@ class _Chain:
     posterior: Floats
     logits: Floats
     unaided: Floats | None = None  # the posterior without what the LLM said
+    said: Floats | None = None  # log-likelihood of what the LLM said, as far as it is independent
     heads: CrossFit | None = None
     confusion: Floats | None = None
 
@@ -172,6 +171,12 @@ def _update_posteriors(problem: _Problem, whole: _Chain, parts: list[_Chain]) ->
     own = _own_sources(problem.rows)
     without = features[id(whole)][:, :, :own] @ exponents[:own]
     whole.unaided = softmax(_mask(without, problem.allowed))
+    if (problem.rows.llm >= 0).any():
+        kept = np.arange(len(start)) != own + 1  # the constant belongs to the head it makes good
+        worth = start[kept]
+        if seen:
+            worth = fit_exponents(stacked[:, :, kept], truth, worth)
+        whole.said = features[id(whole)][:, :, kept][:, :, own:] @ np.minimum(worth[own:], 1.0)
 
 
 def _own_sources(rows: Evidence) -> int:
@@ -239,40 +244,43 @@ def _finish(problem: _Problem, chain: _Chain, back: NDArray[np.intp]) -> LabelMo
     said = rows.llm >= 0
     p_wrong = np.full(rows.size, np.nan)
     p_wrong[said] = 1.0 - chain.posterior[np.flatnonzero(said), rows.llm[said]]
-    belief = softmax(_mask(chain.logits, problem.allowed))
+    unaided = softmax(_mask(chain.logits, problem.allowed))
+    if chain.unaided is not None:
+        unaided = chain.unaided
     return LabelModel(
         ids=np.asarray(rows.ids)[back],
         posterior=chain.posterior[back],
-        belief=belief[back],
+        likelihood=_likelihood(problem, chain)[back],
+        unaided=np.where(problem.allowed, unaided, 0.0)[back],
         p_wrong=p_wrong[back],
         confusion=chain.confusion,
         llm_accuracy=float(1.0 - p_wrong[said].mean()) if said.any() else float("nan"),
         expected_errors=float(p_wrong[said & (chain.truth < 0)].sum()),
-        answer_information=_information(problem, chain, said & (chain.truth < 0)),
+        information=_information(chain, said & (chain.truth < 0)),
     )
 
 
-def _information(problem: _Problem, chain: _Chain, open_rows: NDArray[np.bool_]) -> Floats:
-    """Return how much of the doubt about ``open_rows`` each answer of the LLM resolves, (C,), 0 to 1.
+def _likelihood(problem: _Problem, chain: _Chain) -> Floats:
+    """Return how likely what was said about each item is under each class, rows scaled to sum 1."""
+    said = np.zeros(chain.posterior.shape) if chain.said is None else chain.said
+    found = np.where(problem.allowed, softmax(_mask(said, problem.allowed)), 0.0)
+    known = chain.truth >= 0
+    right = problem.options.human_reliability
+    found[known] = _human_target(chain.truth[known], problem.allowed[known], right)
+    return found
 
-    ``I(y; l | x) / H(y | x)`` (Cover and Thomas 2006, chapter 2), taken apart by the label l as
-    DeWeese and Meister 1999 do ("How to measure the information gained from one symbol"): on
-    average over the items with that label, the divergence of the posterior from what is believed
-    without it is the information in it, and the posterior's entropy the doubt that is left. A
-    label seen on few items borrows from all of them.
+
+def _information(chain: _Chain, open_rows: NDArray[np.bool_]) -> float:
+    """Return how much of the doubt about ``open_rows`` the LLM's labels resolve, 0 to 1; nan for none.
+
+    ``I(y; l | x) / H(y | x)`` (Cover and Thomas 2006, chapter 2): on average over the items, the
+    divergence of the posterior from what is believed without the label is the information in it,
+    and the posterior's entropy the doubt that is left.
     """
-    rows, classes = problem.rows, problem.classes
-    found = np.full(classes, np.nan)
     if chain.unaided is None or not open_rows.any():
-        return found
+        return float("nan")
     after = np.maximum(chain.posterior[open_rows], _FLOOR)
     before = np.maximum(chain.unaided[open_rows], _FLOOR)
-    told = (after * np.log(after / before)).sum(axis=1)
-    doubt = told - (after * np.log(after)).sum(axis=1)
-    whole = np.array([told.mean(), doubt.mean()])
-    for answer in np.unique(rows.llm[open_rows]):
-        given = (rows.llm[open_rows] == answer) | (rows.option_counts is not None)
-        own = np.array([told[given].sum(), doubt[given].sum()])
-        resolved, doubted = own + BORROWED * whole
-        found[answer] = np.clip(resolved / max(doubted, _FLOOR), 0.0, 1.0)
-    return found
+    told = float((after * np.log(after / before)).sum())
+    left = -float((after * np.log(after)).sum())
+    return float(np.clip(told / max(told + left, _FLOOR), 0.0, 1.0))

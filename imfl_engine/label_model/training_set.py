@@ -1,14 +1,16 @@
-"""Soft targets and weights for fine-tuning: the four losses.
+"""Targets and weights for training: the four losses.
 
 *two-mean* is the paper's: the mean over human labels plus the mean over LLM labels. *label-model*
-trains on the posteriors. *small-loss* keeps the LLM labels a head finds easy (FreeAL, Xiao et al.
+trains a probe on the posteriors. A fine-tune, whose own belief is better than that of a head on frozen
+vectors, learns from the likelihood of what was said (forward correction, Patrini et al. 2017), with the
+weights of *two-mean*. *small-loss* keeps the LLM labels a head finds easy (FreeAL, Xiao et al.
 2023), *reweight* weights them by whether their gradient helps on human labels (LLMaAA, Zhang et al.
 2023, after Ren et al. 2018); both are baselines, computed on frozen vectors.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,12 +32,15 @@ class TrainingSet:
     """``ids`` (m,), ``targets`` float32 (m, C) rows summing to 1, ``weights`` float32 (m,) of mean
     1.
 
-    The loss is ``mean(w_i * CE(target_i, f(x_i)))``.
+    The loss is ``mean(w_i * CE(target_i, f(x_i)))``, or with ``likelihoods`` float32 (m, C), of what was
+    said given each class, ``-mean(w_i * log sum_y f(y|x_i) likelihood_iy)``; the targets then only say
+    how much of each class there is.
     """
 
     ids: NDArray[np.int64]
     targets: NDArray[np.float32]
     weights: NDArray[np.float32]
+    likelihoods: NDArray[np.float32] | None = None
 
 
 def training_set(
@@ -45,12 +50,13 @@ def training_set(
     classes: int,
     seed: int,
     *,
-    answer_weights: Floats | None = None,
+    fine_tune: bool = False,
+    without_llm: bool = False,
 ) -> TrainingSet:
     """Build the training set of ``loss`` from all labels; *label-model* fits ``model`` if None.
 
-    ``answer_weights`` (C,) are what each label of the LLM counts beside a human one under
-    *label-model*, 1 by default; 0 leaves those out, and the others make up for their classes.
+    ``fine_tune`` says that the model to be trained has a belief of its own worth hearing: *label-model*
+    then comes with likelihoods. ``without_llm`` leaves the LLM's labels out.
     """
     order = np.argsort(evidence.ids, kind="stable")
     rows = evidence.take(order)
@@ -61,6 +67,7 @@ def training_set(
     labelled = human | llm
     targets[np.flatnonzero(labelled), truth[labelled]] = 1.0
     weights = np.where(labelled, 1.0, 0.0)
+    likelihoods = None
     if loss == "label-model":
         if model is None:
             model = fit(evidence, classes=classes, seed=seed)
@@ -68,26 +75,36 @@ def training_set(
         where = np.array([position[int(item)] for item in rows.ids[labelled]], dtype=np.int64)
         if len(where):
             targets[labelled] = model.posterior[where]
-        if answer_weights is not None and llm.any():
-            weights[llm] = answer_weights[rows.llm[llm]]
-            even = np.where(llm, weights[llm].mean(), weights)
-            weights = with_class_shares(targets, weights, even @ targets)
+        if fine_tune:
+            likelihoods = np.full(targets.shape, 1.0 / classes)
+            likelihoods[labelled] = model.likelihood[where]
+            weights = _two_means(human, llm)
     elif loss == "two-mean":
-        if human.any() and llm.any():
-            weights[human] = 1.0 / human.sum()
-            weights[llm] = 1.0 / llm.sum()
+        weights = _two_means(human, llm)
     elif rows.vectors is not None and human.any() and llm.any():
         if loss == "small-loss":
             weights[llm] = small_losses(rows.vectors, targets, human, llm, seed)
         else:
             weights[llm] = meta_weights(rows.vectors, targets, human, llm)
+    if without_llm:
+        weights[llm] = 0.0
     kept = weights > 0
     weights = weights[kept] / weights[kept].mean() if kept.any() else weights[kept]
     return TrainingSet(
         np.asarray(rows.ids[kept], np.int64),
         targets[kept].astype(np.float32),
         weights.astype(np.float32),
+        None if likelihoods is None else likelihoods[kept].astype(np.float32),
     )
+
+
+def _two_means(human: NDArray[np.bool_], llm: NDArray[np.bool_]) -> Floats:
+    """Return weights (n,) under which the labels of either kind count as much as those of the other."""
+    weights = (human | llm).astype(float)
+    if human.any() and llm.any():
+        weights[human] = 1.0 / human.sum()
+        weights[llm] = 1.0 / llm.sum()
+    return weights
 
 
 def balanced(built: TrainingSet) -> TrainingSet:
@@ -96,7 +113,7 @@ def balanced(built: TrainingSet) -> TrainingSet:
     weights = with_class_shares(targets, weights, (weights @ targets > 0).astype(float))
     if weights.size:
         weights = weights / weights.mean()
-    return TrainingSet(built.ids, built.targets, weights.astype(np.float32))
+    return replace(built, weights=weights.astype(np.float32))
 
 
 def with_class_shares(targets: Floats, weights: Floats, shares: Floats) -> Floats:
@@ -120,4 +137,7 @@ def subset(built: TrainingSet, mask: NDArray[np.bool_]) -> TrainingSet:
     weights = built.weights[mask]
     if weights.size:
         weights = weights / weights.mean()
-    return TrainingSet(built.ids[mask], built.targets[mask], weights.astype(np.float32))
+    likelihoods = None if built.likelihoods is None else built.likelihoods[mask]
+    return TrainingSet(
+        built.ids[mask], built.targets[mask], weights.astype(np.float32), likelihoods
+    )

@@ -1,29 +1,16 @@
-"""How much the LLM's labels count beside the person's when a model is fine-tuned.
+"""Whether the LLM's labels say anything that the person's do not.
 
-Labels that say nothing the label model does not know without them leave posteriors that are its own
-head's opinion. A probe learns from those (self-training); a fine-tuned model knows more than a head
-on frozen vectors and only picks up its mistakes. One LLM may give labels of both kinds: who calls
-every neutral text positive says nothing by *positive* and much by *negative*.
+Labels by chance, and labels that only repeat what similar human labels say, resolve no doubt about
+the items they were given to. A probe learns from the label model's posteriors all the same
+(self-training); a fine-tune, which brings its own belief, would only see its human labels less often.
 """
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
-
-NOTHING = 0.2
-"""Labels that resolve less of the doubt than this are left out."""
-EVERYTHING = 0.25
-"""Labels that resolve as much as this count like human ones, by their posteriors."""
-
-Floats = NDArray[np.float64]
+NOTHING = 0.05
+"""Labels that resolve less of the doubt than this are left out of a fine-tune; see the decisions log."""
 
 
-def answer_weights(information: Floats) -> Floats:
-    """Return the weight of each label the LLM may give, (C,), 0 to 1, from `LabelModel.answer_information`.
-
-    Where nothing is known (nan) a label counts like a human one. The two constants are measured; see
-    the decisions log.
-    """
-    known = np.nan_to_num(information, nan=EVERYTHING)
-    return np.where(known < NOTHING, 0.0, np.minimum(1.0, known / EVERYTHING))
+def say_nothing(information: float) -> bool:
+    """Whether labels of so much `LabelModel.information` are left out; nan, nothing known, is not."""
+    return information < NOTHING

@@ -25,12 +25,11 @@ async def fine_tune(
     validation: NDArray[np.bool_] | None = None,
     start_from: Path | None = None,
     then_predict: Sequence[Item] = (),
-    followed_by: Sequence[int] = (),
 ) -> AsyncGenerator[TrainingEvent, None]:
     """Fine-tune the target into ``folder``; events and errors are `Compute.train`'s.
 
-    ``validation`` (m,) marks examples to hold out, none by default; ``followed_by`` are the numbers of
-    examples of the fine-tunes that come next.
+    ``validation`` (m,) marks examples to hold out, none by default; ``then_predict`` are the items that
+    the new model reads while its checkpoint is written.
     """
     training = context.settings.training
     ids = [int(item_id) for item_id in built.ids]
@@ -38,7 +37,8 @@ async def fine_tune(
     job = TrainingJob(
         folder=folder,
         inputs=[model_input(item) for item in found],
-        targets=built.targets,
+        targets=built.targets if built.likelihoods is None else built.likelihoods,
+        marginal=built.likelihoods is not None,
         weights=built.weights,
         labels=classes,
         kind=context.settings.task.kind,
@@ -56,7 +56,6 @@ async def fine_tune(
         frozen_layers=training.frozen_layers,
         processes=training.processes,
         then_predict=[model_input(item) for item in then_predict],
-        followed_by=followed_by,
     )
     async with aclosing(context.compute.train(job)) as events:
         async for event in events:

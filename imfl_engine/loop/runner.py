@@ -105,7 +105,7 @@ class Loop:
                 events = self._annotate(round_)
             case StepKind.TRAIN:
                 upcoming = await self._scored_next(state)
-                events = self._train(round_, last=is_last(state), upcoming=upcoming)
+                events = self._train(round_, upcoming=upcoming)
             case StepKind.EVALUATE:
                 events = evaluation.evaluate(context, round_)
             case StepKind.FINISHED:
@@ -122,7 +122,7 @@ class Loop:
     async def _score(self, round: int) -> AsyncGenerator[Event, None]:
         lost = await self.context.lost_model()
         if lost is not None:
-            for again in (self._train(lost, last=False), evaluation.evaluate(self.context, lost)):
+            for again in (self._train(lost), evaluation.evaluate(self.context, lost)):
                 async with aclosing(again) as events:
                     async for event in events:
                         yield event
@@ -145,7 +145,7 @@ class Loop:
         )
 
     async def _train(
-        self, round: int, *, last: bool, upcoming: Sequence[int] = ()
+        self, round: int, *, upcoming: Sequence[int] = ()
     ) -> AsyncGenerator[Event, None]:
         if await self.context.lost_model() == round:
             yield Notice(
@@ -155,7 +155,7 @@ class Loop:
             )
         async for event in self.context.embed(await self._labelled_ids()):
             yield event
-        trained = training.train(self.context, round, last=last, upcoming=upcoming)
+        trained = training.train(self.context, round, upcoming=upcoming)
         async with aclosing(trained) as events:
             async for event in events:
                 yield event

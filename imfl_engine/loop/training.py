@@ -17,27 +17,15 @@ from imfl_engine import label_model
 from imfl_engine.compute.collect import Collected
 from imfl_engine.compute.wire import ProbabilityChunk
 from imfl_engine.events import Event, ModelReady, Notice
-from imfl_engine.label_model import Evidence, LabelModel, LabelModelOptions, TrainingSet
+from imfl_engine.label_model import LabelModel, LabelModelOptions, TrainingSet
 from imfl_engine.loop.context import LoopContext
 from imfl_engine.loop.evidence import Gathered, gather
 from imfl_engine.loop.fine_tune import fine_tune
 from imfl_engine.loop.holding_out import validation_rows, without_measured_items
-from imfl_engine.loop.second_opinion import (
-    HeldOut,
-    is_believable,
-    is_wanted,
-    remove_halves,
-    second_opinion,
-)
 from imfl_engine.settings import Settings
 from imfl_engine.store import predictions, rounds, selections
 from imfl_engine.store.database import Connection
 from imfl_engine.types import StepKind
-
-NOT_BELIEVED = (
-    "The second opinion is not heard: it trusts the LLM more than your own labels allow.",
-    "That happens where the LLM makes the same mistake on similar items.",
-)
 
 SAYS_NOTHING = (
     "The LLM's labels say nothing that yours do not: the model is trained on yours alone.",
@@ -47,55 +35,54 @@ SAYS_NOTHING = (
 
 @dataclass(frozen=True, slots=True)
 class _Fitted:
-    """What is known about the labels before a training; the last thing `_fit_labels` yields."""
+    """What is known about the labels before a training."""
 
     gathered: Gathered
     model: LabelModel | None
     """None while there are no LLM labels."""
-    answer_weights: NDArray[np.float64] | None
-    """What each label of the LLM counts beside a human one; None: as much."""
+    worthless: bool
+    """Whether the LLM's labels say nothing and are left out; see `label_model.worth`."""
 
 
 async def train(
-    context: LoopContext, round: int, *, last: bool, upcoming: Sequence[int] = ()
+    context: LoopContext, round: int, *, upcoming: Sequence[int] = ()
 ) -> AsyncGenerator[Event, None]:
     """Fit the label model, build the training set and fine-tune the target on it.
 
-    ``last`` says that no round follows; ``upcoming`` are the items that the next round will score,
-    which the new model begins with while its checkpoint is written.
+    ``upcoming`` are the items that the next round will score: the new model begins with them while its
+    checkpoint is written, and reads the LLM's labels in doubt, for the label model to hear.
     """
     started = time.monotonic()
-    fitted: _Fitted | None = None
-    async with aclosing(_fit_labels(context, round, last=last)) as found:
-        async for event in found:
-            if isinstance(event, _Fitted):
-                fitted = event
-            else:
-                yield event
-    assert fitted is not None, "fitting the labels ends with what it found"
+    gathered = await gather(context)
+    model = await _fit(context, gathered) if (gathered.evidence.llm >= 0).any() else None
+    fitted = _Fitted(gathered, model, _is_worthless(context.settings, model))
+    if fitted.worthless:
+        yield Notice("info", *SAYS_NOTHING)
     training_set, previous = await _training_set(context, fitted, round)
     if len(training_set.ids) == 0:
         yield Notice("warning", f"Round {round} has nothing to train on.")
         await _complete(context, round, {}, fitted)
         return
-    settings, evidence = context.settings, fitted.gathered.evidence
+    settings, evidence = context.settings, gathered.evidence
     details = _counted(training_set, fitted)
+    doubted = _heard_about(fitted, training_set)
+    read = [*upcoming, *doubted]
     training = fine_tune(
         context,
         context.model_folder(round),
         training_set,
-        fitted.gathered.classes,
+        gathered.classes,
         validation=validation_rows(
             evidence, training_set, settings.training.validation_share, settings.seed
         ),
         start_from=previous,
-        then_predict=await context.items_of(upcoming),
+        then_predict=await context.items_of(read),
     )
-    scored = Collected(len(upcoming))
+    said = Collected(len(read))
     async with aclosing(training) as events:
         async for told in events:
             if isinstance(told, ProbabilityChunk):
-                scored.put(told)
+                said.put(told)
                 continue
             if isinstance(told, ModelReady):
                 details |= {"device": told.device, "seconds": time.monotonic() - started}
@@ -103,42 +90,55 @@ async def train(
                 await _complete(context, round, details, fitted)
             yield told
     assert "device" in details, "a training that ends without an error has told of its model"
-    matrix = scored.matrix
-    if matrix is not None:
-        await context.database.write(
-            lambda con: predictions.replace(con, round, list(upcoming), matrix)
-        )
+    if said.whole is not None:
+        await _keep_what_was_read(context, round, fitted, upcoming, doubted, said.whole)
 
 
-async def _fit_labels(
-    context: LoopContext, round: int, *, last: bool
-) -> AsyncGenerator[Event | _Fitted, None]:
-    """Fit the label model, with the second opinion where it is wanted and its risks are believable."""
-    gathered = await gather(context)
-    await asyncio.to_thread(remove_halves, context.files)
-    started = time.monotonic()
-    model = await _fit(context, gathered) if (gathered.evidence.llm >= 0).any() else None
-    fit_seconds = time.monotonic() - started
-    weights = _answer_weights(context.settings, model)
-    if weights is not None and _mean_weight(gathered.evidence, weights) == 0:
-        yield Notice("info", *SAYS_NOTHING)
-    elif is_wanted(context.settings, gathered, last=last):
-        planned, _ = await _training_set(context, _Fitted(gathered, model, weights), round)
-        asked = second_opinion(
-            context, gathered, round, then=len(planned.ids), fit_seconds=fit_seconds
-        )
-        async with aclosing(asked) as opinions:
-            async for opinion in opinions:
-                if not isinstance(opinion, HeldOut):
-                    yield opinion
-                    continue
-                informed = gathered.with_opinion(opinion.probabilities)
-                heard = await _fit(context, informed)
-                if is_believable(informed.evidence, heard):
-                    gathered, model = informed, heard
-                else:
-                    yield Notice("info", *NOT_BELIEVED)
-    yield _Fitted(gathered, model, weights)
+def _heard_about(fitted: _Fitted, training_set: TrainingSet) -> list[int]:
+    """Return the items whose LLM labels the new model is asked about.
+
+    Not a model that was taught the LLM's labels as they are, nor a probe, which is the head again.
+    """
+    evidence = fitted.gathered.evidence
+    if fitted.model is None or training_set.likelihoods is None:
+        return []
+    return [int(item_id) for item_id in evidence.ids[evidence.in_doubt]]
+
+
+async def _keep_what_was_read(
+    context: LoopContext,
+    round: int,
+    fitted: _Fitted,
+    upcoming: Sequence[int],
+    doubted: Sequence[int],
+    said: NDArray[np.float32],
+) -> None:
+    """Store what the new model says of the next round's items and of the labels in doubt."""
+    informed: LabelModel | None = None
+    if fitted.model is not None and doubted:
+        evidence = fitted.gathered.evidence
+        width = fitted.model.posterior.shape[1]
+        of_all = np.zeros((evidence.size, width))
+        of_all[evidence.in_doubt, : said.shape[1]] = said[len(upcoming) :]
+        informed = label_model.informed(fitted.model, evidence, of_all)
+
+    def save(con: Connection) -> None:
+        if len(upcoming):
+            predictions.replace(con, round, list(upcoming), said[: len(upcoming)])
+        if informed is not None:
+            _save_posteriors(con, round, informed)
+
+    await context.database.write(save)
+
+
+def _save_posteriors(con: Connection, round: int, model: LabelModel) -> None:
+    predictions.replace_posteriors(
+        con,
+        round,
+        [int(item_id) for item_id in model.ids],
+        model.posterior.astype(np.float32),
+        model.p_wrong,
+    )
 
 
 async def _training_set(
@@ -153,7 +153,8 @@ async def _training_set(
         fitted.model,
         len(fitted.gathered.classes),
         context.settings.seed,
-        answer_weights=fitted.answer_weights,
+        fine_tune=training.target != "probe",
+        without_llm=fitted.worthless,
     )
     built = await without_measured_items(context, built)
     previous = None
@@ -175,24 +176,15 @@ def _counted(training_set: TrainingSet, fitted: _Fitted) -> dict[str, Any]:
         "examples_by_llm": int(np.isin(training_set.ids, evidence.ids[llm_alone]).sum()),
         "human": int((evidence.human >= 0).sum()),
         "llm": int(llm_alone.sum()),
-        "llm_weight": _mean_weight(evidence, fitted.answer_weights),
+        "llm_weight": 0.0 if fitted.worthless else 1.0,
     }
 
 
-def _answer_weights(settings: Settings, fitted: LabelModel | None) -> NDArray[np.float64] | None:
-    """Return what the LLM's labels count in this training; see `label_model.worth`."""
+def _is_worthless(settings: Settings, fitted: LabelModel | None) -> bool:
     training = settings.training
     if fitted is None or training.target == "probe" or training.loss != "label-model":
-        return None
-    return label_model.answer_weights(fitted.answer_information)
-
-
-def _mean_weight(evidence: Evidence, answer_weights: NDArray[np.float64] | None) -> float:
-    """Return what an LLM label counts in the mean."""
-    answers = evidence.llm[evidence.llm_alone]
-    if answer_weights is None or not len(answers):
-        return 1.0
-    return float(answer_weights[answers].mean())
+        return False
+    return label_model.say_nothing(fitted.information)
 
 
 async def _fit(context: LoopContext, gathered: Gathered) -> LabelModel:
@@ -221,13 +213,7 @@ async def _complete(
 
     def save(con: Connection) -> None:
         if model is not None:
-            predictions.replace_posteriors(
-                con,
-                round,
-                [int(item_id) for item_id in model.ids],
-                model.posterior.astype(np.float32),
-                model.p_wrong,
-            )
+            _save_posteriors(con, round, model)
         predictions.forget(con, round)
         rounds.complete(con, round, StepKind.TRAIN, float(details.get("seconds", 0.0)), details)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from imfl_engine.events import Progress
 from imfl_engine.types import StepKind
 from imfl_engine.views import CurvePoint, Status
 from imfl_tui.jobs import Jobs, TrainingRun
@@ -25,10 +24,6 @@ from imfl_tui.widgets.bars import bar
 
 NAME, FIGURES = 9, 15
 """Columns of a line's name and of its figures."""
-WHY = {
-    "second opinion": "Two models judge the LLM's labels, each in the half it was not taught.",
-}
-"""What that which comes before a training is good for."""
 
 
 def waiting_words(status: Status, jobs: Jobs) -> str:
@@ -90,8 +85,6 @@ def panel_lines(status: Status, jobs: Jobs, width: int) -> list[Line]:
 def figure_lines(run: TrainingRun, width: int) -> list[Line]:
     """Steps, speed, device, validation."""
     if run.last is None:
-        if run.running and run.before is not None:
-            return _lines_before(run.before, width)
         return [line(("▸ ", "accent"), "starting" if run.running else "ended")]
     last = run.last
     state = ("running", "accent") if run.running else ("ended", "dim")
@@ -124,20 +117,6 @@ def figure_lines(run: TrainingRun, width: int) -> list[Line]:
         _steps_line(last.step, last.total, width),
         spans,
         words,
-    ]
-
-
-def _lines_before(before: Progress, width: int) -> list[Line]:
-    """What comes before the training, and why; the time left is that of both."""
-    left = "" if before.eta_seconds is None else f", {duration(before.eta_seconds)} left in all"
-    return [
-        _steps_line(before.done, before.total, width),
-        line(
-            (one_line(before.detail or "preparing", 30), "accent"),
-            (", then the training", "dim"),
-            left,
-        ),
-        line((WHY.get(before.detail, ""), "dim")),
     ]
 
 

@@ -618,12 +618,6 @@ def training_script(steps: int = 60, total: int = 95, device: str = "cpu (bf16)"
     return events
 
 
-def opinion_script(done: int = 380, total: int = 640) -> list[Event]:
-    """The events before the last training, while the label model's second opinion is made."""
-    progress = Progress("train", done, total, "steps", 252.0, "second opinion")
-    return [StepStarted(Step(StepKind.TRAIN, 5)), progress]
-
-
 def embedding_script(done: int = 612, total: int = 2000) -> list[Event]:
     """The events of an embedding under way."""
     return [StepStarted(Step(StepKind.EMBED, 4)), Progress("embed", done, total, "items", 12.0)]

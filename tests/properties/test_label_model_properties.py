@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imfl_engine.label_model import Evidence, fit, halves, training_set, wilson
+from imfl_engine.label_model import Evidence, fit, informed, training_set, wilson
 
 
 @st.composite
@@ -83,24 +81,32 @@ def test_wilson_intervals_hold_the_estimate_and_stay_in_range(n, share):
     assert 0.0 <= interval.low <= interval.value <= interval.high <= 1.0
 
 
-@settings(max_examples=40, deadline=None)
-@given(case=evidences(), shuffle=st.integers(0, 1000))
-def test_a_half_is_scored_by_a_model_that_knows_nothing_of_its_human_labels(case, shuffle):
+@settings(max_examples=60, deadline=None)
+@given(case=evidences())
+def test_likelihoods_are_certain_of_a_persons_label_and_leave_out_what_an_item_lacks(case):
     classes, evidence = case
-    rng = np.random.default_rng(shuffle)
-    scored = []
-    for half in halves(evidence, classes=classes, seed=3):
-        scored.extend(half.held.tolist())
-        assert not np.isin(half.learn.ids, evidence.ids[half.held]).any()
-        other = evidence.human.copy()
-        most = classes if evidence.option_counts is None else evidence.option_counts[half.held]
-        other[half.held] = rng.integers(-1, most, size=len(half.held))
-        changed = replace(evidence, human=other)
-        again = next(
-            one
-            for one in halves(changed, classes=classes, seed=3)
-            if np.array_equal(one.held, half.held)
-        )
-        assert np.array_equal(again.learn.ids, half.learn.ids)
-        assert np.allclose(again.learn.targets, half.learn.targets, atol=1e-6)
-    assert sorted(scored) == list(range(evidence.size))
+    built = training_set("label-model", evidence, None, classes, 1, fine_tune=True)
+    assert built.likelihoods is not None
+    assert built.likelihoods.shape == built.targets.shape
+    assert np.allclose(built.likelihoods.sum(axis=1), 1.0, atol=1e-5)
+    row_of = {int(item): row for row, item in enumerate(evidence.ids)}
+    for item, likelihood in zip(built.ids, built.likelihoods, strict=True):
+        row = row_of[int(item)]
+        if evidence.human[row] >= 0:
+            assert likelihood[evidence.human[row]] == 1.0
+        if evidence.option_counts is not None:
+            assert not likelihood[evidence.option_counts[row] :].any()
+
+
+@settings(max_examples=60, deadline=None)
+@given(case=evidences(), seed=st.integers(0, 1000))
+def test_whatever_a_trained_model_says_the_posteriors_stay_distributions(case, seed):
+    classes, evidence = case
+    model = fit(evidence, classes=classes, seed=1)
+    says = np.random.default_rng(seed).dirichlet(np.full(classes, 0.2), size=evidence.size)
+    heard = informed(model, evidence, says)
+    assert np.isfinite(heard.posterior).all()
+    assert np.allclose(heard.posterior.sum(axis=1), 1.0)
+    doubted = evidence.in_doubt
+    assert np.allclose(heard.posterior[~doubted], model.posterior[~doubted])
+    assert heard.p_wrong[doubted].sum() == pytest.approx(model.p_wrong[doubted].sum(), abs=1e-6)

@@ -20,7 +20,6 @@ from fake_project import (
     FakeProject,
     annotation_script,
     embedding_script,
-    opinion_script,
     training_script,
 )
 from textual.pilot import Pilot
@@ -144,21 +143,6 @@ async def test_high_terminals_show_all_that_lower_ones_do(
         await app.action_go(screen)
         await pilot.pause()
         await compare(f"{screen}-normal-{size[0]}x{size[1]}", app)
-
-
-async def test_the_second_opinion_looks_as_it_did(tmp_path: Path):
-    project = FakeProject()
-    project.script, project.hold = opinion_script(), True
-    app = ImflApp(
-        project.path, project, preferences_file=tmp_path / "settings.toml", start_jobs=False
-    )
-    async with app.run_test(size=SIZES[0]) as pilot:
-        app.start_rounds()
-        await app.action_go("train")
-        for size in SIZES:
-            await pilot.resize_terminal(*size)
-            await pilot.pause()
-            await compare(f"train-opinion-{size[0]}x{size[1]}", app)
 
 
 async def test_the_set_up_looks_as_it_did(tmp_path: Path):

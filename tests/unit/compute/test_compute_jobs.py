@@ -55,15 +55,13 @@ async def test_a_fine_tune_reports_learns_and_predicts(compute: Compute, tmp_pat
     texts = make_texts()
     validation = np.zeros(len(texts.inputs), dtype=bool)
     validation[::6] = True
-    job = make_job(tmp_path / "model", texts, validation=validation, epochs=5, followed_by=(60, 20))
+    job = make_job(tmp_path / "model", texts, validation=validation, epochs=5)
     events = await collect(compute.train(job))
     steps = [event for event in events if isinstance(event, TrainingProgress)]
     checks = [event for event in events if isinstance(event, ValidationMeasured)]
     assert steps[-1].step == steps[-1].total
     assert steps[-1].samples_per_second > 0
     assert any(step.eta_seconds is not None for step in steps)
-    seconds = 5 * (60 + 20) / steps[-1].samples_per_second
-    assert steps[-1].later_seconds == pytest.approx(seconds, rel=0.3)
     assert len(checks) == 5
     assert checks[-1].loss < checks[0].loss
     assert events[-1].folder == job.folder

@@ -78,7 +78,6 @@ def test_the_eta_follows_the_cost_and_not_the_count() -> None:
     now = 7.0
     eta.advance(20.0)
     assert eta.seconds() == pytest.approx(80 * 2 / 20)
-    assert eta.seconds_of(30.0) == pytest.approx(30 * 2 / 20)
     now = 15.0
     eta.advance(80.0)
     assert eta.seconds() == 0.0

@@ -118,3 +118,45 @@ def test_an_example_without_weight_teaches_nothing() -> None:
     right, _ = train(weights=weights)
     misled, _ = train(weights=weights, targets=wrong)
     torch.testing.assert_close(right, misled)
+
+
+def marginal_loss(targets: list[list[float]], logits: torch.Tensor) -> torch.Tensor:
+    rows = len(targets)
+    spec = replace(
+        make_job(Path(), TEXTS),
+        inputs=TEXTS.inputs[:rows],
+        targets=np.array(targets, np.float32),
+        weights=np.ones(rows, np.float32),
+        marginal=True,
+    )
+    return WeightedLoss(spec, CPU).of_each(np.arange(rows), logits)
+
+
+def test_where_one_class_has_all_the_likelihood_the_marginal_loss_is_cross_entropy() -> None:
+    logits = torch.tensor([[1.0, -2.0, 0.5], [0.0, 3.0, -1.0]])
+    expected = torch.nn.functional.cross_entropy(logits, torch.tensor([2, 0]), reduction="none")
+    found = marginal_loss([[0, 0, 1], [1, 0, 0]], logits)
+    torch.testing.assert_close(found, expected)
+
+
+def test_a_label_that_is_as_likely_under_every_class_teaches_nothing() -> None:
+    logits = torch.tensor([[1.0, -2.0, 0.5]], requires_grad=True)
+    marginal_loss([[1 / 3, 1 / 3, 1 / 3]], logits).sum().backward()
+    torch.testing.assert_close(logits.grad, torch.zeros(1, 3))
+
+
+def test_the_marginal_loss_draws_towards_the_posterior() -> None:
+    logits = torch.tensor([[1.0, -2.0, 0.5]], requires_grad=True)
+    likelihood = torch.tensor([[0.2, 0.7, 0.1]])
+    marginal_loss(likelihood.tolist(), logits).sum().backward()
+    belief = logits.detach().softmax(-1)
+    posterior = belief * likelihood / (belief * likelihood).sum()
+    torch.testing.assert_close(logits.grad, belief - posterior)
+
+
+def test_an_option_that_an_item_lacks_has_no_part_in_the_marginal_loss() -> None:
+    logits = torch.tensor([[1.0, 0.5, -torch.inf]], requires_grad=True)
+    loss = marginal_loss([[0.6, 0.4, 0.0]], logits)
+    loss.sum().backward()
+    assert torch.isfinite(loss).all()
+    assert torch.isfinite(logits.grad).all()

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from imfl_engine.compute.collect import Collected
 from imfl_engine.compute.wire import (
     LabelPrompt,
     LabelScores,
@@ -77,3 +78,12 @@ def test_the_client_imports_neither_torch_nor_transformers() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_rows_that_have_not_all_come_are_no_matrix_yet() -> None:
+    collected = Collected(3)
+    collected.put(ProbabilityChunk(np.array([2, 0]), np.eye(2, dtype=np.float32)))
+    assert collected.whole is None
+    collected.put(ProbabilityChunk(np.array([1]), np.full((1, 2), 0.5, np.float32)))
+    assert collected.whole is not None
+    assert collected.whole.tolist() == [[0, 1], [0.5, 0.5], [1, 0]]

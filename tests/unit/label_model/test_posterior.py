@@ -53,7 +53,7 @@ def test_the_posterior_is_right_more_often_than_the_llm_or_the_head_alone():
     rows, mistakes = wrong(evidence, truth)
     right = (model.posterior[rows].argmax(axis=1) == truth[rows]).mean()
     assert right > 1 - mistakes.mean() + 0.05
-    assert right > (model.belief[rows].argmax(axis=1) == truth[rows]).mean()
+    assert right > (model.unaided[rows].argmax(axis=1) == truth[rows]).mean()
 
 
 def test_wrong_labels_are_riskier_than_right_ones():
@@ -85,7 +85,7 @@ def test_labels_at_chance_are_ignored():
     )
     rows = evidence.human < 0
     with_llm = (model.posterior[rows].argmax(axis=1) == truth[rows]).mean()
-    assert with_llm > (alone.belief[rows].argmax(axis=1) == truth[rows]).mean() - 0.03
+    assert with_llm > (alone.unaided[rows].argmax(axis=1) == truth[rows]).mean() - 0.03
 
 
 def test_the_order_of_the_options_of_multiple_choice_items_is_respected():
