@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -22,10 +22,6 @@ class Gathered:
     classes: tuple[str, ...]
     newest_decision: int
     """The last event of the person that is in it."""
-
-    def with_opinion(self, probabilities: NDArray[np.float64]) -> Gathered:
-        """Return the same with what models of today say (n, C), instead of the earlier ones."""
-        return replace(self, evidence=replace(self.evidence, model_probabilities=probabilities))
 
 
 async def gather(context: LoopContext) -> Gathered:
