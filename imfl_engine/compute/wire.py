@@ -42,8 +42,9 @@ class TrainingJob:
 
     If ``marginal``, ``-mean_i(weights_i · log Σ_y targets_iy f(y|inputs_i))``: the targets are then
     likelihoods, which say nothing where they are even and the same as the above where one class has
-    all. ``targets`` are soft, float32 (n, C), rows sum to one; for multiple choice C is the largest
-    number of options and absent options are 0. ``weights`` are float32 (n,) with mean 1.
+    all (not for the *probe*). ``targets`` are soft, float32 (n, C), rows sum to one; for multiple
+    choice C is the largest number of options and absent options are 0. ``weights`` are float32 (n,)
+    with mean 1.
     ``validation`` marks, bool (n,), rows that are held out of training to choose the best epoch and
     to stop early; all False trains to the end. ``features`` are float32 (n, d) stored embeddings
     for the *probe* target, so that nothing is embedded twice. ``start_from`` continues from a

@@ -6,7 +6,7 @@ from imfl_engine.label_model.evidence import Evidence, LabelModel, LabelModelOpt
 from imfl_engine.label_model.head import CrossFit, Head, fit_head
 from imfl_engine.label_model.informed import informed
 from imfl_engine.label_model.posterior import fit
-from imfl_engine.label_model.training_set import TrainingSet, balanced, subset, training_set
+from imfl_engine.label_model.training_set import TrainingSet, balanced, training_set
 from imfl_engine.label_model.worth import say_nothing
 
 __all__ = [
@@ -23,7 +23,6 @@ __all__ = [
     "fit_head",
     "informed",
     "say_nothing",
-    "subset",
     "training_set",
     "wilson",
     "worst_pair",

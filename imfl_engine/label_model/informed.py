@@ -21,6 +21,7 @@ SHARE = 0.5
 _FLOOR = 1e-6
 _FURTHEST = 30.0
 _STEPS = 60
+_LARGEST = 700.0
 
 
 def informed(
@@ -28,10 +29,10 @@ def informed(
 ) -> LabelModel:
     """Return ``model`` with what ``probabilities`` (n, C) add for the labels in doubt.
 
-    Rows as in the evidence, those of other items are not looked at. The sum of the risks, the expected
-    number of errors, stays what it was.
+    Rows as in the evidence; those of other items are not looked at, and one that is not finite adds
+    nothing. The sum of the risks, the expected number of errors, stays what it was.
     """
-    rows = np.flatnonzero(evidence.in_doubt)
+    rows = np.flatnonzero(evidence.in_doubt & np.isfinite(probabilities).all(axis=1))
     if not len(rows):
         return model
     says, label = np.asarray(probabilities, float)[rows], evidence.llm[rows]
@@ -42,20 +43,22 @@ def informed(
     )
     logits[model.unaided[rows] == 0.0] = -np.inf  # an option that an item lacks
     chosen = np.arange(len(rows)), label
-    logits[chosen] += _constant(softmax(logits)[chosen], float(model.p_wrong[rows].sum()))
+    others = logits.copy()
+    others[chosen] = -np.inf
+    odds = logits[chosen] - np.logaddexp.reduce(others, axis=1)
+    logits[chosen] += _constant(odds, float(model.p_wrong[rows].sum()))
     posterior, p_wrong = model.posterior.copy(), model.p_wrong.copy()
     posterior[rows] = softmax(logits)
     p_wrong[rows] = 1.0 - posterior[rows, label]
     return replace(model, posterior=posterior, p_wrong=p_wrong)
 
 
-def _constant(right: NDArray[np.float64], errors: float) -> float:
-    """Return what to add to the log-odds of ``right`` (m,) for the expected errors to be ``errors``."""
-    odds = np.log(np.maximum(right, _FLOOR)) - np.log(np.maximum(1.0 - right, _FLOOR))
+def _constant(odds: NDArray[np.float64], errors: float) -> float:
+    """Return what to add to the log-odds (m,) of being right for the expected errors to be ``errors``."""
     low, high = -_FURTHEST, _FURTHEST
     for _ in range(_STEPS):
         middle = (low + high) / 2
-        if (1.0 / (1.0 + np.exp(odds + middle))).sum() > errors:
+        if (1.0 / (1.0 + np.exp(np.minimum(odds + middle, _LARGEST)))).sum() > errors:
             low = middle
         else:
             high = middle

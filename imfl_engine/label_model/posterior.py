@@ -15,7 +15,7 @@ head that scores it: the belief looks right in 0.89 of cases where it is right i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +43,7 @@ class _Chain:
     hidden: NDArray[np.bool_]
     posterior: Floats
     logits: Floats
-    unaided: Floats | None = None  # the posterior without what the LLM said
+    unaided: Floats  # the posterior without what the LLM said
     said: Floats | None = None  # log-likelihood of what the LLM said, as far as it is independent
     heads: CrossFit | None = None
     confusion: Floats | None = None
@@ -114,13 +114,13 @@ def _chain(problem: _Problem, hidden: NDArray[np.bool_]) -> _Chain:
     known = truth >= 0
     right = problem.options.human_reliability
     posterior[known] = _human_target(truth[known], problem.allowed[known], right)
-    return _Chain(truth, hidden, posterior, np.zeros(posterior.shape))
+    return _Chain(truth, hidden, posterior, np.zeros(posterior.shape), posterior)
 
 
 def _human_target(truth: Labels, allowed: NDArray[np.bool_], right: float) -> Floats:
-    others = np.maximum(allowed.sum(axis=1) - 1, 1)
-    target = np.where(allowed, ((1.0 - right) / others)[:, None], 0.0)
-    target[np.arange(len(truth)), truth] = right
+    others = allowed.sum(axis=1) - 1
+    target = np.where(allowed, ((1.0 - right) / np.maximum(others, 1))[:, None], 0.0)
+    target[np.arange(len(truth)), truth] = np.where(others > 0, right, 1.0)
     return np.asarray(target)
 
 
@@ -134,6 +134,8 @@ def _refit_belief(problem: _Problem, chain: _Chain, *, taught_by_llm: bool) -> N
     known = chain.truth >= 0
     open_rows = (problem.rows.llm >= 0) & ~known & ~chain.hidden & problem.has_vector
     if not taught_by_llm:
+        if len(np.unique(chain.truth[known])) < 2:
+            return  # a head that has seen one class believes in no other
         weights = (known & problem.has_vector).astype(float)
         fold = np.full(len(known), -1, np.int64)
         heads = CrossFit(problem.vectors, weights, fold, l2=problem.options.l2)
@@ -216,8 +218,13 @@ def _features(problem: _Problem, chain: _Chain) -> Floats:
             features.append(scalar_log_likelihood(rows, chain.truth, classes))
         else:
             llm = np.where(chain.hidden, -1, rows.llm)
+            options = problem.options
+            if chain.confusion is None:
+                # Nothing is believed of the open items yet: their even posteriors, many against a few
+                # pairs, would make every label as likely under every class, and that would last.
+                options = replace(options, soft_counts=0.0)
             chain.confusion = estimate_confusion(
-                llm, chain.truth, chain.posterior, classes, problem.options
+                llm, chain.truth, chain.posterior, classes, options
             )
             features.append(confusion_log_likelihood(chain.confusion, rows.llm))
         # A constant in favour of the LLM's label: what the product of the sources gets wrong in
@@ -244,14 +251,11 @@ def _finish(problem: _Problem, chain: _Chain, back: NDArray[np.intp]) -> LabelMo
     said = rows.llm >= 0
     p_wrong = np.full(rows.size, np.nan)
     p_wrong[said] = 1.0 - chain.posterior[np.flatnonzero(said), rows.llm[said]]
-    unaided = softmax(_mask(chain.logits, problem.allowed))
-    if chain.unaided is not None:
-        unaided = chain.unaided
     return LabelModel(
         ids=np.asarray(rows.ids)[back],
         posterior=chain.posterior[back],
         likelihood=_likelihood(problem, chain)[back],
-        unaided=np.where(problem.allowed, unaided, 0.0)[back],
+        unaided=np.where(problem.allowed, chain.unaided, 0.0)[back],
         p_wrong=p_wrong[back],
         confusion=chain.confusion,
         llm_accuracy=float(1.0 - p_wrong[said].mean()) if said.any() else float("nan"),
@@ -277,7 +281,7 @@ def _information(chain: _Chain, open_rows: NDArray[np.bool_]) -> float:
     divergence of the posterior from what is believed without the label is the information in it,
     and the posterior's entropy the doubt that is left.
     """
-    if chain.unaided is None or not open_rows.any():
+    if not open_rows.any():
         return float("nan")
     after = np.maximum(chain.posterior[open_rows], _FLOOR)
     before = np.maximum(chain.unaided[open_rows], _FLOOR)

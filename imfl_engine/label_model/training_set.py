@@ -53,8 +53,9 @@ def training_set(
     fine_tune: bool = False,
     without_llm: bool = False,
 ) -> TrainingSet:
-    """Build the training set of ``loss`` from all labels; *label-model* fits ``model`` if None.
+    """Build the training set of ``loss`` from the labels in ``evidence``.
 
+    ``model`` was fitted to these and maybe more; *label-model* fits one to these if it is None.
     ``fine_tune`` says that the model to be trained has a belief of its own worth hearing: *label-model*
     then comes with likelihoods. ``without_llm`` leaves the LLM's labels out.
     """
@@ -73,10 +74,9 @@ def training_set(
             model = fit(evidence, classes=classes, seed=seed)
         position = {int(item): row for row, item in enumerate(model.ids)}
         where = np.array([position[int(item)] for item in rows.ids[labelled]], dtype=np.int64)
-        if len(where):
-            targets[labelled] = model.posterior[where]
+        targets[labelled] = model.posterior[where]
         if fine_tune:
-            likelihoods = np.full(targets.shape, 1.0 / classes)
+            likelihoods = np.zeros(targets.shape)
             likelihoods[labelled] = model.likelihood[where]
             weights = _two_means(human, llm)
     elif loss == "two-mean":
@@ -130,14 +130,3 @@ def with_class_shares(targets: Floats, weights: Floats, shares: Floats) -> Float
             break
         weights = weights * (targets @ factors)
     return weights
-
-
-def subset(built: TrainingSet, mask: NDArray[np.bool_]) -> TrainingSet:
-    """Return the examples where ``mask`` (m,) is True, their weights of mean 1 again."""
-    weights = built.weights[mask]
-    if weights.size:
-        weights = weights / weights.mean()
-    likelihoods = None if built.likelihoods is None else built.likelihoods[mask]
-    return TrainingSet(
-        built.ids[mask], built.targets[mask], weights.astype(np.float32), likelihoods
-    )

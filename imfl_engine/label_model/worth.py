@@ -2,7 +2,7 @@
 
 Labels by chance, and labels that only repeat what similar human labels say, resolve no doubt about
 the items they were given to. A probe learns from the label model's posteriors all the same
-(self-training); a fine-tune, which brings its own belief, would only see its human labels less often.
+(self-training); a fine-tune takes longer with them and is no better, and who pays should know.
 """
 
 from __future__ import annotations

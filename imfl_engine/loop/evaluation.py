@@ -15,6 +15,7 @@ from imfl_engine.compute.collect import Collected
 from imfl_engine.compute.wire import ProbabilityChunk
 from imfl_engine.events import Event, Progress
 from imfl_engine.loop.context import LoopContext, model_input, within
+from imfl_engine.loop.hearing import hear
 from imfl_engine.loop.sampling import STOP_SET_ROUND
 from imfl_engine.metrics import evaluate as measure
 from imfl_engine.query import cohen_kappa
@@ -40,6 +41,7 @@ async def evaluate(context: LoopContext, round: int) -> AsyncGenerator[Event, No
         ids = await _ids_to_score(context)
         async for event in predict_items(context, round, ids):
             yield event
+        await hear(context, round)
         evaluation = await measured(context, round)
         if evaluation is not None:
             details["evaluation"] = asdict(evaluation)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from imfl_engine.label_model import Evidence
+from imfl_engine import label_model
+from imfl_engine.label_model import Evidence, LabelModel, LabelModelOptions
 from imfl_engine.loop.context import LoopContext
 from imfl_engine.store import labels, predictions, replies, selections
 from imfl_engine.types import Action, Purpose
@@ -79,6 +81,17 @@ async def gather(context: LoopContext) -> Gathered:
         option_counts=await _option_counts(context, ids),
     )
     return Gathered(evidence, classes, newest_decision)
+
+
+async def fit_labels(context: LoopContext, gathered: Gathered) -> LabelModel:
+    """Fit the label model to all of it."""
+    return await asyncio.to_thread(
+        label_model.fit,
+        gathered.evidence,
+        classes=len(gathered.classes),
+        seed=context.settings.seed,
+        options=LabelModelOptions(human_reliability=context.settings.training.human_reliability),
+    )
 
 
 async def _earlier_predictions(

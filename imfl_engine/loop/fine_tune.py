@@ -22,13 +22,13 @@ async def fine_tune(
     built: TrainingSet,
     classes: tuple[str, ...],
     *,
-    validation: NDArray[np.bool_] | None = None,
-    start_from: Path | None = None,
-    then_predict: Sequence[Item] = (),
+    validation: NDArray[np.bool_],
+    start_from: Path | None,
+    then_predict: Sequence[Item],
 ) -> AsyncGenerator[TrainingEvent, None]:
     """Fine-tune the target into ``folder``; events and errors are `Compute.train`'s.
 
-    ``validation`` (m,) marks examples to hold out, none by default; ``then_predict`` are the items that
+    ``validation`` (m,) marks examples to hold out; ``then_predict`` are the items that
     the new model reads while its checkpoint is written.
     """
     training = context.settings.training
@@ -43,7 +43,7 @@ async def fine_tune(
         labels=classes,
         kind=context.settings.task.kind,
         target=training.target,
-        validation=np.zeros(len(ids), dtype=bool) if validation is None else validation,
+        validation=validation,
         seed=context.settings.seed,
         epochs=training.epochs,
         learning_rate=training.learning_rate,

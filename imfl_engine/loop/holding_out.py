@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from imfl_engine.label_model import Evidence, TrainingSet, subset
+from imfl_engine.label_model import Evidence, TrainingSet
 from imfl_engine.loop.context import LoopContext
 from imfl_engine.store import items, selections
 
@@ -23,12 +23,11 @@ def validation_rows(
     return mask
 
 
-async def without_measured_items(context: LoopContext, built: TrainingSet) -> TrainingSet:
-    """Leave the control slice out when the model has nothing else to be measured on."""
+async def measured_items(context: LoopContext) -> list[int]:
+    """Return the control slice where the model has nothing else to be measured on, else nothing."""
     tested = await context.database.read(
         lambda con: items.ids_of_split(con, "test", with_gold=True)
     )
     if tested:
-        return built
-    control = await context.database.read(selections.control_ids)
-    return subset(built, ~np.isin(built.ids, sorted(control)))
+        return []
+    return sorted(await context.database.read(selections.control_ids))

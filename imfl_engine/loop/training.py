@@ -11,17 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from imfl_engine import label_model
 from imfl_engine.compute.collect import Collected
 from imfl_engine.compute.wire import ProbabilityChunk
 from imfl_engine.events import Event, ModelReady, Notice
-from imfl_engine.label_model import LabelModel, LabelModelOptions, TrainingSet
+from imfl_engine.label_model import LabelModel, TrainingSet
 from imfl_engine.loop.context import LoopContext
-from imfl_engine.loop.evidence import Gathered, gather
+from imfl_engine.loop.evidence import Gathered, fit_labels, gather
 from imfl_engine.loop.fine_tune import fine_tune
-from imfl_engine.loop.holding_out import validation_rows, without_measured_items
+from imfl_engine.loop.holding_out import measured_items, validation_rows
 from imfl_engine.settings import Settings
 from imfl_engine.store import predictions, rounds, selections
 from imfl_engine.store.database import Connection
@@ -38,8 +37,7 @@ class _Fitted:
     """What is known about the labels before a training."""
 
     gathered: Gathered
-    model: LabelModel | None
-    """None while there are no LLM labels."""
+    model: LabelModel
     worthless: bool
     """Whether the LLM's labels say nothing and are left out; see `label_model.worth`."""
 
@@ -49,12 +47,12 @@ async def train(
 ) -> AsyncGenerator[Event, None]:
     """Fit the label model, build the training set and fine-tune the target on it.
 
-    ``upcoming`` are the items that the next round will score: the new model begins with them while its
-    checkpoint is written, and reads the LLM's labels in doubt, for the label model to hear.
+    ``upcoming`` are the items that the next round will score, which the new model begins with while its
+    checkpoint is written.
     """
     started = time.monotonic()
     gathered = await gather(context)
-    model = await _fit(context, gathered) if (gathered.evidence.llm >= 0).any() else None
+    model = await fit_labels(context, gathered)
     fitted = _Fitted(gathered, model, _is_worthless(context.settings, model))
     if fitted.worthless:
         yield Notice("info", *SAYS_NOTHING)
@@ -65,8 +63,6 @@ async def train(
         return
     settings, evidence = context.settings, gathered.evidence
     details = _counted(training_set, fitted)
-    doubted = _heard_about(fitted, training_set)
-    read = [*upcoming, *doubted]
     training = fine_tune(
         context,
         context.model_folder(round),
@@ -76,13 +72,13 @@ async def train(
             evidence, training_set, settings.training.validation_share, settings.seed
         ),
         start_from=previous,
-        then_predict=await context.items_of(read),
+        then_predict=await context.items_of(upcoming),
     )
-    said = Collected(len(read))
+    scored = Collected(len(upcoming))
     async with aclosing(training) as events:
         async for told in events:
             if isinstance(told, ProbabilityChunk):
-                said.put(told)
+                scored.put(told)
                 continue
             if isinstance(told, ModelReady):
                 details |= {"device": told.device, "seconds": time.monotonic() - started}
@@ -90,55 +86,11 @@ async def train(
                 await _complete(context, round, details, fitted)
             yield told
     assert "device" in details, "a training that ends without an error has told of its model"
-    if said.whole is not None:
-        await _keep_what_was_read(context, round, fitted, upcoming, doubted, said.whole)
-
-
-def _heard_about(fitted: _Fitted, training_set: TrainingSet) -> list[int]:
-    """Return the items whose LLM labels the new model is asked about.
-
-    Not a model that was taught the LLM's labels as they are, nor a probe, which is the head again.
-    """
-    evidence = fitted.gathered.evidence
-    if fitted.model is None or training_set.likelihoods is None:
-        return []
-    return [int(item_id) for item_id in evidence.ids[evidence.in_doubt]]
-
-
-async def _keep_what_was_read(
-    context: LoopContext,
-    round: int,
-    fitted: _Fitted,
-    upcoming: Sequence[int],
-    doubted: Sequence[int],
-    said: NDArray[np.float32],
-) -> None:
-    """Store what the new model says of the next round's items and of the labels in doubt."""
-    informed: LabelModel | None = None
-    if fitted.model is not None and doubted:
-        evidence = fitted.gathered.evidence
-        width = fitted.model.posterior.shape[1]
-        of_all = np.zeros((evidence.size, width))
-        of_all[evidence.in_doubt, : said.shape[1]] = said[len(upcoming) :]
-        informed = label_model.informed(fitted.model, evidence, of_all)
-
-    def save(con: Connection) -> None:
-        if len(upcoming):
-            predictions.replace(con, round, list(upcoming), said[: len(upcoming)])
-        if informed is not None:
-            _save_posteriors(con, round, informed)
-
-    await context.database.write(save)
-
-
-def _save_posteriors(con: Connection, round: int, model: LabelModel) -> None:
-    predictions.replace_posteriors(
-        con,
-        round,
-        [int(item_id) for item_id in model.ids],
-        model.posterior.astype(np.float32),
-        model.p_wrong,
-    )
+    matrix = scored.whole
+    if matrix is not None:
+        await context.database.write(
+            lambda con: predictions.replace(con, round, list(upcoming), matrix)
+        )
 
 
 async def _training_set(
@@ -146,22 +98,23 @@ async def _training_set(
 ) -> tuple[TrainingSet, Path | None]:
     """Return what to train on, and the model to go on from; None: the target as it was published."""
     training = context.settings.training
+    evidence = fitted.gathered.evidence
+    learned = ~np.isin(evidence.ids, await measured_items(context))
+    previous = None
+    if training.mode == "continue":
+        newest = await context.newest_model()
+        previous = newest[1] if newest else None
+        learned &= np.isin(evidence.ids, await _chosen_in(context, round))
     built = await asyncio.to_thread(
         label_model.training_set,
         training.loss,
-        fitted.gathered.evidence,
+        evidence.take(learned),
         fitted.model,
         len(fitted.gathered.classes),
         context.settings.seed,
         fine_tune=training.target != "probe",
         without_llm=fitted.worthless,
     )
-    built = await without_measured_items(context, built)
-    previous = None
-    if training.mode == "continue":
-        newest = await context.newest_model()
-        previous = newest[1] if newest else None
-        built = await _of_this_round(context, built, round)
     if training.class_weights == "balanced" and context.settings.task.kind == "classification":
         built = label_model.balanced(built)
     return built, previous
@@ -180,50 +133,39 @@ def _counted(training_set: TrainingSet, fitted: _Fitted) -> dict[str, Any]:
     }
 
 
-def _is_worthless(settings: Settings, fitted: LabelModel | None) -> bool:
+def _is_worthless(settings: Settings, fitted: LabelModel) -> bool:
     training = settings.training
-    if fitted is None or training.target == "probe" or training.loss != "label-model":
+    if training.target == "probe" or training.loss != "label-model":
         return False
     return label_model.say_nothing(fitted.information)
 
 
-async def _fit(context: LoopContext, gathered: Gathered) -> LabelModel:
-    return await asyncio.to_thread(
-        label_model.fit,
-        gathered.evidence,
-        classes=len(gathered.classes),
-        seed=context.settings.seed,
-        options=LabelModelOptions(human_reliability=context.settings.training.human_reliability),
-    )
-
-
-async def _of_this_round(context: LoopContext, built: TrainingSet, round: int) -> TrainingSet:
+async def _chosen_in(context: LoopContext, round: int) -> list[int]:
     """The paper's continued training sees only what the round labelled (round 1 after round 0)."""
     chosen = await context.database.read(lambda con: selections.selected(con, round=round))
-    wanted = {selected.item_id for selected in chosen}
-    return label_model.subset(built, np.isin(built.ids, sorted(wanted)))
+    return sorted({selected.item_id for selected in chosen})
 
 
 async def _complete(
     context: LoopContext, round: int, details: dict[str, Any], fitted: _Fitted
 ) -> None:
-    model = fitted.model
-    details = details | summary(fitted.gathered, model)
-    details["newest_decision"] = fitted.gathered.newest_decision
+    gathered, model = fitted.gathered, fitted.model
+    by_llm = bool((gathered.evidence.llm >= 0).any())
+    if by_llm:
+        details = details | summary(gathered, model)
+    details["newest_decision"] = gathered.newest_decision
 
     def save(con: Connection) -> None:
-        if model is not None:
-            _save_posteriors(con, round, model)
+        if by_llm:
+            predictions.replace_posteriors(con, round, model.ids, model.posterior, model.p_wrong)
         predictions.forget(con, round)
         rounds.complete(con, round, StepKind.TRAIN, float(details.get("seconds", 0.0)), details)
 
     await context.database.write(save)
 
 
-def summary(gathered: Gathered, fitted: LabelModel | None) -> dict[str, Any]:
-    """Return what the label model found, for the record of the step."""
-    if fitted is None:
-        return {}
+def summary(gathered: Gathered, fitted: LabelModel) -> dict[str, Any]:
+    """Return what the label model found about the LLM's labels, for the record of the step."""
     worst = label_model.worst_pair(gathered.evidence)
     if worst is not None:
         truth, said, times, of = worst

@@ -82,8 +82,8 @@ def newest_of_item(con: Connection, item_id: int) -> list[float] | None:
 def replace_posteriors(
     con: Connection,
     round: int,
-    ids: Sequence[int],
-    probabilities: FloatArray,
+    ids: Sequence[int] | NDArray[np.int64],
+    probabilities: NDArray[np.floating],
     p_wrong: NDArray[np.float64],
 ) -> None:
     """Store the label model of a round, replacing it if it was there; ``p_wrong`` nan: no risk."""
@@ -110,7 +110,9 @@ def posteriors_in_question(con: Connection) -> dict[int, FloatVector]:
     )
 
 
-def _given(con: Connection, ids: Sequence[int], matrix: FloatArray) -> AbstractContextManager[None]:
+def _given(
+    con: Connection, ids: Sequence[int] | NDArray[np.int64], matrix: NDArray[np.floating]
+) -> AbstractContextManager[None]:
     """Let SQL read ``matrix`` (n, C) as ``given_numbers``, one number a row; see `_LISTS`."""
     rows, width = np.shape(matrix)
     flat = {

@@ -76,3 +76,12 @@ def test_an_option_that_an_item_lacks_stays_impossible() -> None:
     heard = informed(model, items, np.full((120, 4), 0.25))
     assert (heard.posterior[lacking] < 1e-9).all()
     assert np.isfinite(heard.p_wrong).all()
+
+
+def test_items_that_the_model_did_not_read_keep_their_risk() -> None:
+    unread = opinion(0.9)
+    unread[300:] = np.nan
+    heard = informed(MODEL, SAID, unread)
+    assert np.array_equal(heard.p_wrong[300:], MODEL.p_wrong[300:])
+    assert not np.array_equal(heard.p_wrong[200:300], MODEL.p_wrong[200:300])
+    assert heard.p_wrong[DOUBTED].sum() == pytest.approx(MODEL.expected_errors)

@@ -73,3 +73,31 @@ def test_a_fine_tune_gives_both_kinds_of_label_the_same_total_weight() -> None:
     assert np.isclose(built.weights.mean(), 1)
     assert built.likelihoods is not None
     assert built.likelihoods.shape == built.targets.shape
+
+
+def test_without_a_person_the_labels_of_an_llm_are_taken_for_mostly_right() -> None:
+    said = replace(evidence(0.9), human=np.full(600, -1))
+    model = fit(said, classes=3, seed=0)
+    assert not say_nothing(model.information)
+    assert 0.75 < model.llm_accuracy < 0.97
+    assert len(training_set("label-model", said, model, 3, 0, fine_tune=True).ids) == 600
+
+
+def test_a_person_who_has_met_one_class_only_makes_nobody_wrong_about_the_others() -> None:
+    said = evidence(0.9)
+    first = np.flatnonzero(said.human == 0)[:20]
+    human = np.full(600, -1)
+    human[first] = 0
+    model = fit(replace(said, human=human), classes=3, seed=0)
+    assert not say_nothing(model.information)
+    assert model.expected_errors < 120, "of 580, where 59 are wrong"
+
+
+def test_labels_that_are_left_aside_do_not_disturb_the_two_means() -> None:
+    said = evidence(0.75)
+    model = fit(said, classes=3, seed=0)
+    aside = np.arange(600) % 4 == 0
+    built = training_set("label-model", said.take(~aside), model, 3, 0, fine_tune=True)
+    human = built.ids < 200
+    assert built.ids.tolist() == np.flatnonzero(~aside).tolist()
+    assert np.isclose(built.weights[human].sum(), built.weights[~human].sum())
