@@ -116,14 +116,14 @@ class LabelModelOptions:
 class LabelModel:
     """The fitted noise model, rows as in the evidence.
 
-    ``posterior`` (n, C) is the belief about the truth, where a human said as certain as that is taken
-    to be; ``likelihood`` (n, C) how likely what was said is under each class, rows scaled to sum to 1,
-    which leaves the belief to whoever learns from it; ``unaided`` (n, C) what is believed without the LLM's label;
-    ``p_wrong`` (n,) the risk of each LLM label, nan without one; ``confusion`` (C, C) is P(LLM says
-    column | truth row), None for multiple choice or without LLM labels; ``llm_accuracy`` the modelled
-    share of right LLM labels; ``expected_errors`` the expected number of wrong ones among those no
-    person has looked at; ``information`` the share of the doubt about those that the LLM's labels
-    resolve, nan where there are none.
+    ``posterior`` (n, C) is the belief about the truth, where a human said as certain as that is
+    taken to be; ``likelihood`` (n, C) how likely what was said is under each class, rows scaled to
+    sum to 1, which leaves the belief to whoever learns from it; ``unaided`` (n, C) what is believed
+    without the LLM's label; ``p_wrong`` (n,) the risk of each LLM label, nan without one;
+    ``confusion`` (C, C) is P(LLM says column | truth row), None for multiple choice or without LLM
+    labels; ``llm_accuracy`` the modelled share of right LLM labels; ``expected_errors`` the
+    expected number of wrong ones among those no person has looked at; ``information`` the share of
+    the doubt about those that the LLM's labels resolve, nan where there are none.
     """
 
     ids: Ids
