@@ -19,12 +19,12 @@ DOUBTED = SAID.in_doubt
 
 
 def opinion(right: float, seed: int = 0) -> np.ndarray:
-    """Class probabilities of a model that puts .8 on the truth in a share ``right`` of the items."""
+    """Class probabilities of a model that is sure, and right in a share ``right`` of the items."""
     rng = np.random.default_rng(seed)
     named = np.where(
         rng.random(SAID.size) < right, TRUTH, (TRUTH + rng.integers(1, 3, SAID.size)) % 3
     )
-    return np.where(np.arange(3) == named[:, None], 0.8, 0.1)
+    return np.where(np.arange(3) == named[:, None], 0.96, 0.02)
 
 
 def found_wrong(p_wrong: np.ndarray, looked_at: int = 100) -> int:

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from imfl_engine.label_model.evidence import Evidence, LabelModel
 from imfl_engine.label_model.head import softmax
 
-SHARE = 0.5
-"""Of the trained model in the belief, the rest being the label model's own; see the decisions log."""
+POWER = 0.35
+"""Of the trained model's belief and of the label model's own, which are both surer than they are right
+and know much the same; see the decisions log."""
 _FLOOR = 1e-6
 _FURTHEST = 30.0
 _STEPS = 60
@@ -37,8 +38,8 @@ def informed(
         return model
     says, label = np.asarray(probabilities, float)[rows], evidence.llm[rows]
     logits = (
-        SHARE * np.log(np.maximum(says, _FLOOR))
-        + (1.0 - SHARE) * np.log(np.maximum(model.unaided[rows], _FLOOR))
+        POWER * np.log(np.maximum(says, _FLOOR))
+        + POWER * np.log(np.maximum(model.unaided[rows], _FLOOR))
         + np.log(np.maximum(model.likelihood[rows], _FLOOR))
     )
     logits[model.unaided[rows] == 0.0] = -np.inf  # an option that an item lacks
