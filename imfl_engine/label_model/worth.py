@@ -1,13 +1,14 @@
 """Whether the LLM's labels say anything that the person's do not.
 
 Labels by chance, and labels that only repeat what similar human labels say, resolve no doubt about
-the items they were given to. A probe learns from the label model's posteriors all the same
-(self-training); a fine-tune takes longer with them and is no better, and who pays should know.
+the items they were given to. Where labels resolve little, what looks like information may be mistakes
+that follow the texts: a fine-tune learns these, and a confusion matrix cannot tell them. A probe learns
+from the label model's posteriors all the same (self-training).
 """
 
 from __future__ import annotations
 
-NOTHING = 0.05
+NOTHING = 0.2
 """Labels that resolve less of the doubt than this are left out of a fine-tune; see the decisions log."""
 
 
