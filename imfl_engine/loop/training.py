@@ -27,7 +27,7 @@ from imfl_engine.store.database import Connection
 from imfl_engine.types import StepKind
 
 SAYS_NOTHING = (
-    "The LLM's labels say nothing that yours do not: the model is trained on yours alone.",
+    "The LLM's labels say too little that yours do not: the model is trained on yours alone.",
     "A better LLM, clearer guidelines or more examples may help. Its labels stay in the export.",
 )
 

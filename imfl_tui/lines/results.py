@@ -71,7 +71,7 @@ def class_lines(evaluation: Evaluation, width: int) -> list[Line]:
     return lines
 
 
-LEFT_OUT = "(…) was not trained on: those labels say nothing that yours do not."
+LEFT_OUT = "(…) was not trained on: those labels say too little that yours do not."
 
 
 def llm_labels(point: CurvePoint) -> Span:
