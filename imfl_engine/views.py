@@ -73,8 +73,8 @@ class CurvePoint:
     """The model after a round, measured on the test set or, without one, on the control slice.
 
     ``human``, ``llm``, ``cost_usd`` and ``minutes`` (of the person) count from the beginning;
-    ``seconds`` are those of this round's training. ``llm_weight`` is 0 where
-    the LLM's labels were left out of it, else 1.
+    ``seconds`` are those of this round's training. ``llm_weight`` is 0 where the LLM's labels were left
+    out of it, else 1.
     """
 
     round: int

@@ -2,9 +2,9 @@
 
 Covers: soft targets or likelihoods and per-example weights, length-sorted batches, ending with the
 best epoch by a validation share or with the mean of the last steps, progress with an ETA by cost,
-cancellation between steps; the step itself is in `stepper`. Does not know what the model is: it is given a
-function from rows to logits. A team of processes runs it in step, each with the same plan and its
-share of every batch.
+cancellation between steps; the step itself is in `stepper`. Does not know what the model is: it is
+given a function from rows to logits. A team of processes runs it in step, each with the same plan and
+its share of every batch.
 """
 
 from __future__ import annotations

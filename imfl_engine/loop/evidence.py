@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -98,25 +99,37 @@ async def _earlier_predictions(
     context: LoopContext, ids: list[int], classes: int
 ) -> NDArray[np.float64] | None:
     """Return what the last model said about each item before anybody labelled it; nan without."""
-    matrix = np.full((len(ids), classes), np.nan)
-    row_of = {item_id: row for row, item_id in enumerate(ids)}
     chosen = await context.database.read(selections.selected)
+    wanted = set(ids)
     first: dict[int, int] = {}
     for selected in chosen:  # in the order of rounds; routing may have the person label it again
-        if selected.item_id in row_of:
+        if selected.item_id in wanted:
             first.setdefault(selected.item_id, selected.round)
     by_round: dict[int, list[int]] = {}
     for item_id, round_ in first.items():
         by_round.setdefault(round_, []).append(item_id)
+    said: dict[int, NDArray[np.float32]] = {}
     for round_, members in by_round.items():
-        found = await context.database.read(
+        said |= await context.database.read(
             partial(predictions.before_round, round=round_, ids=members)
         )
-        for item_id, probabilities in found.items():
-            row = matrix[row_of[item_id]]
-            row[:] = 0.0  # an item imported since may have more options than any had then
-            row[: len(probabilities)] = probabilities
-    return matrix if np.isfinite(matrix).any() else None
+    return rows_of(ids, said, classes) if said else None
+
+
+def rows_of(
+    ids: Sequence[int], said: Mapping[int, NDArray[np.float32]], classes: int
+) -> NDArray[np.float64]:
+    """Return what a model ``said`` of each item (n, ``classes``), nan where it said nothing.
+
+    Who read items of fewer options said 0 of the rest.
+    """
+    matrix = np.full((len(ids), classes), np.nan)
+    for row, item_id in enumerate(ids):
+        if item_id in said:
+            probabilities = said[item_id]
+            matrix[row] = 0.0
+            matrix[row, : len(probabilities)] = probabilities
+    return matrix
 
 
 async def _option_counts(context: LoopContext, ids: list[int]) -> NDArray[np.int64] | None:

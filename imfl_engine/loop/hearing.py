@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-import numpy as np
-
 from imfl_engine import label_model
 from imfl_engine.loop.context import LoopContext
-from imfl_engine.loop.evidence import fit_labels, gather
+from imfl_engine.loop.evidence import fit_labels, gather, rows_of
 from imfl_engine.store import predictions
 
 
@@ -23,16 +21,12 @@ async def hear(context: LoopContext, round: int) -> None:
         return
     gathered = await gather(context)
     evidence = gathered.evidence
-    doubted = [int(item_id) for item_id in evidence.ids[evidence.in_doubt]]
+    ids = [int(item_id) for item_id in evidence.ids]
+    doubted = [item_id for item_id, asked in zip(ids, evidence.in_doubt, strict=True) if asked]
     said = await context.database.read(lambda con: predictions.of_round(con, round, doubted))
     if not said:
         return
-    matrix = np.full((evidence.size, len(gathered.classes)), np.nan)
-    row_of = {int(item_id): row for row, item_id in enumerate(evidence.ids)}
-    for item_id, probabilities in said.items():
-        row = matrix[row_of[item_id]]
-        row[:] = 0.0  # an item may have fewer options than another
-        row[: len(probabilities)] = probabilities
+    matrix = rows_of(ids, said, len(gathered.classes))
     model = await fit_labels(context, gathered)
     heard = await asyncio.to_thread(label_model.informed, model, evidence, matrix)
     await context.database.write(

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from imfl_engine import label_model
-from imfl_engine.label_model import LabelModelOptions
 from imfl_engine.loop.context import model_input
-from imfl_engine.loop.evidence import gather
+from imfl_engine.loop.evidence import fit_labels, gather
 from imfl_engine.replay.run import annotator_of
 from imfl_engine.store import rounds
 from imfl_engine.types import StepKind
@@ -38,12 +37,7 @@ async def run(make, **training):
         if step.round == 1
     ]
     gathered = await gather(project.context)
-    fitted = label_model.fit(
-        gathered.evidence,
-        classes=len(gathered.classes),
-        seed=project.context.settings.seed,
-        options=LabelModelOptions(),
-    )
+    fitted = await fit_labels(project.context, gathered)
     return project.context, gathered, fitted, stored, trained.details
 
 
