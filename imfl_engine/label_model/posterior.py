@@ -11,6 +11,9 @@ everything, including the posteriors other heads learn from: the fit runs one ch
 part of the human labels that hides it, beside the chain with all of them. (With ordinary
 cross-fitting a human label leaks into the posteriors of its neighbours and through them into the
 head that scores it: the belief looks right in 0.89 of cases where it is right in 0.75.)
+
+Heads learn from the LLM's labels only where these say something (see `worth`). What repeats the human
+labels it was shown would bring a hidden one back to the head that scores it, by way of its neighbours.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ from imfl_engine.label_model.confusion import (
 from imfl_engine.label_model.evidence import Evidence, LabelModel, LabelModelOptions
 from imfl_engine.label_model.head import CrossFit, assign_folds, softmax
 from imfl_engine.label_model.pool import fit_exponents
+from imfl_engine.label_model.worth import say_nothing
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -90,6 +94,8 @@ def fit(
         for chain in chains:
             _refit_belief(problem, chain, taught_by_llm=step > 0)
         _update_posteriors(problem, whole, parts)
+        if step == 0 and say_nothing(_information(whole, _in_doubt(problem, whole))):
+            break
     return _finish(problem, whole, np.argsort(order, kind="stable"))
 
 
@@ -249,6 +255,7 @@ def _mask(logits: Floats, allowed: NDArray[np.bool_]) -> Floats:
 def _finish(problem: _Problem, chain: _Chain, back: NDArray[np.intp]) -> LabelModel:
     rows = problem.rows
     said = rows.llm >= 0
+    doubted = _in_doubt(problem, chain)
     p_wrong = np.full(rows.size, np.nan)
     p_wrong[said] = 1.0 - chain.posterior[np.flatnonzero(said), rows.llm[said]]
     return LabelModel(
@@ -259,8 +266,8 @@ def _finish(problem: _Problem, chain: _Chain, back: NDArray[np.intp]) -> LabelMo
         p_wrong=p_wrong[back],
         confusion=chain.confusion,
         llm_accuracy=float(1.0 - p_wrong[said].mean()) if said.any() else float("nan"),
-        expected_errors=float(p_wrong[said & (chain.truth < 0)].sum()),
-        information=_information(chain, said & (chain.truth < 0)),
+        expected_errors=float(p_wrong[doubted].sum()),
+        information=_information(chain, doubted),
     )
 
 
@@ -272,6 +279,11 @@ def _likelihood(problem: _Problem, chain: _Chain) -> Floats:
     right = problem.options.human_reliability
     found[known] = _human_target(chain.truth[known], problem.allowed[known], right)
     return found
+
+
+def _in_doubt(problem: _Problem, chain: _Chain) -> NDArray[np.bool_]:
+    """Mark the LLM labels whose truth ``chain`` does not know."""
+    return np.asarray((problem.rows.llm >= 0) & (chain.truth < 0))
 
 
 def _information(chain: _Chain, open_rows: NDArray[np.bool_]) -> float:

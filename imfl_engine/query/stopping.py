@@ -114,8 +114,12 @@ def _weigh(evidence: StopEvidence) -> Advice:
 def _points(change: float, low: float | None = None, high: float | None = None) -> str:
     """A change of accuracy in percentage points, with its 95 % interval."""
     if low is None or high is None:
-        return f"{change * 100:+.1f} points"
-    return f"{change * 100:+.1f} points (95 %: {low * 100:+.1f} to {high * 100:+.1f})"
+        return f"{_signed(change)} points"
+    return f"{_signed(change)} points (95 %: {_signed(low)} to {_signed(high)})"
+
+
+def _signed(change: float) -> str:
+    return f"{change * 100:+.1f}".replace("-", "−")
 
 
 def _changed(kappa: float) -> str:

@@ -13,6 +13,10 @@ from imfl_tui.spans import Line, line
 from imfl_tui.text import closeness, one_line, safe_text, wrap
 from imfl_tui.widgets.canvas import Text
 
+TEXT_LENGTH = 240
+MOST_ROWS = 3
+"""A similar item is a reminder, not something to read."""
+
 
 class Aids(Horizontal):
     """Two panels side by side; each can be hidden, and the row with them."""
@@ -51,7 +55,8 @@ class Aids(Horizontal):
 
     def show_similar(self, found: Sequence[SimilarItem]) -> None:
         """Show similar items."""
-        self._similar.show(lambda width: similar_lines(found, width))
+        panel = self._similar
+        panel.show(lambda width: similar_lines(found, width, panel.content_size.height))
 
     def forget_similar(self) -> None:
         """Show none: there is no item that others could be like."""
@@ -72,18 +77,34 @@ def guideline_lines(task: Task, width: int) -> list[Line]:
     return rows or [line((row, "dim")) for row in wrap(words, width)]
 
 
-def similar_lines(found: Sequence[SimilarItem], width: int) -> list[Line]:
-    """Items like this one that the person has labelled."""
+def similar_lines(found: Sequence[SimilarItem], width: int, height: int = 0) -> list[Line]:
+    """Items like this one that the person has labelled, on as many rows each as ``height`` allows."""
     if not found:
         words = "None yet: items like it that you label appear here."
         return [line((row, "dim")) for row in wrap(words, width)]
     size = min(max(len(one_line(item.label, 16)) for item in found), 16)
-    return [
-        line(
-            (f"{closeness(item.similarity):3} ", "dim"),
-            (one_line(item.label, size).ljust(size), "human"),
-            "  ",
-            one_line(item.text, 160),
+    rows = min(max(height // len(found), 1), MOST_ROWS)
+    indent = 4 + size + 2
+    lines: list[Line] = []
+    for item in found:
+        first, *more = _rows(one_line(item.text, TEXT_LENGTH), width - indent, rows)
+        lines.append(
+            line(
+                (f"{closeness(item.similarity):3} ", "dim"),
+                (one_line(item.label, size).ljust(size), "human"),
+                "  ",
+                first,
+            )
         )
-        for item in found
-    ]
+        lines.extend(line(" " * indent, row) for row in more)
+    return lines
+
+
+def _rows(text: str, width: int, rows: int) -> list[str]:
+    """``text`` on at most ``rows`` lines, what is left at the end of the last one to be cut there."""
+    if rows == 1:
+        return [text]
+    wrapped = wrap(text, width)
+    kept = wrapped[: rows - 1]
+    rest = " ".join(wrapped[rows - 1 :])
+    return [*kept, rest] if rest else kept

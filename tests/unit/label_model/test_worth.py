@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from made_up_labels import evidence, mistaken, repeated
 
-from imfl_engine.label_model import fit, say_nothing, training_set
+from imfl_engine.label_model import LabelModelOptions, fit, say_nothing, training_set
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
@@ -101,3 +101,14 @@ def test_labels_that_are_left_aside_do_not_disturb_the_two_means() -> None:
     human = built.ids < 200
     assert built.ids.tolist() == np.flatnonzero(~aside).tolist()
     assert np.isclose(built.weights[human].sum(), built.weights[~human].sum())
+
+
+def test_heads_are_not_taught_by_labels_that_only_repeat_what_they_were_shown() -> None:
+    """A hidden human label would come back to the head that scores it by way of its neighbours."""
+    untaught = LabelModelOptions(iterations=0)
+    repeating, informing = repeated(evidence(0.75)), evidence(0.75)
+    assert say_nothing(fit(repeating, classes=3, seed=0).information)
+    for labels, teaches in ((repeating, False), (informing, True)):
+        now = fit(labels, classes=3, seed=0).posterior
+        without = fit(labels, classes=3, seed=0, options=untaught).posterior
+        assert np.allclose(now, without) != teaches
