@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from imfl_engine.project_parts import ProjectParts
 from imfl_engine.store import reports, rounds, selections
 from imfl_engine.types import Action, LabelEvent, Origin
+from imfl_engine.views import LabelsBelow
 
 
 class ProjectDecisions(ProjectParts):
@@ -66,9 +69,11 @@ class ProjectDecisions(ProjectParts):
         """Keep, unseen, every unreviewed LLM label below ``risk``; one `undo` takes all back."""
         return await self._decisions.accept_below(risk)
 
-    async def count_below(self, risk: float) -> int:
-        """Return how many labels `accept_below` would keep."""
-        return len(await self._database.read(lambda con: reports.unreviewed_below(con, risk)))
+    async def labels_below(self, risks: Sequence[float]) -> tuple[LabelsBelow, ...]:
+        """Return what `accept_below` would keep at each of ``risks``."""
+        return await self._database.read(
+            lambda con: tuple(reports.labels_below(con, risk) for risk in risks)
+        )
 
     async def undo(self) -> LabelEvent | None:
         """Take back the last decision, however long ago; None when there is nothing left."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from imfl_engine.store.database import Connection
-from imfl_engine.views import LabelCount, ReviewRow
+from imfl_engine.views import LabelCount, LabelsBelow, ReviewRow
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -97,6 +97,17 @@ def unreviewed_below(con: Connection, risk: float) -> list[int]:
         [risk],
     ).fetchall()
     return [row[0] for row in rows]
+
+
+def labels_below(con: Connection, risk: float) -> LabelsBelow:
+    """Return how many labels `unreviewed_below` returns, and the sum of their risks."""
+    row = con.execute(
+        "SELECT count(*), coalesce(sum(p_wrong), 0) "
+        f"FROM ({_LLM_LABELS}) WHERE status = 'unreviewed' AND p_wrong < ?",
+        [risk],
+    ).fetchone()
+    assert row is not None
+    return LabelsBelow(risk, row[0], row[1])
 
 
 def has_llm_label(con: Connection, item_id: int) -> bool:

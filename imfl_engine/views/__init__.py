@@ -9,7 +9,7 @@ from imfl_engine.views.budget import LEAST_USD, BudgetUse, CostEstimate
 from imfl_engine.views.evaluation import CalibrationBin, ClassScore, Evaluation
 from imfl_engine.views.imports import ImportReport
 from imfl_engine.views.items import ItemDetail, ItemFilter, ItemRow, Opinion, QueueItem, SimilarItem
-from imfl_engine.views.review import REVIEW_AHEAD, ReviewPage, ReviewRow
+from imfl_engine.views.review import REVIEW_AHEAD, LabelsBelow, ReviewPage, ReviewRow
 from imfl_engine.views.standing import CurvePoint, LabelCount, LlmTrust, RoundProgress, Status
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "ItemFilter",
     "ItemRow",
     "LabelCount",
+    "LabelsBelow",
     "LlmTrust",
     "Opinion",
     "QueueItem",

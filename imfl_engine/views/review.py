@@ -18,6 +18,15 @@ class ReviewRow:
     status: Literal["unreviewed", "accepted", "corrected"]
 
 
+@dataclass(frozen=True, slots=True)
+class LabelsBelow:
+    """The unreviewed LLM labels below a ``risk``, and how many of them should be wrong."""
+
+    risk: float
+    count: int
+    expected_errors: float
+
+
 REVIEW_AHEAD = 20
 """The review queue says how many errors its next so many labels should hold."""
 

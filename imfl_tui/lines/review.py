@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
-from imfl_engine.views import REVIEW_AHEAD, ItemDetail, ReviewPage, ReviewRow
+from imfl_engine.views import REVIEW_AHEAD, ItemDetail, LabelsBelow, ReviewPage, ReviewRow
 from imfl_tui.lines.item import mark_lines, opinion_line, text_lines
 from imfl_tui.lines.progress import first_fitting
 from imfl_tui.spans import Line, Span, line
@@ -140,3 +140,13 @@ def risk_in(text: str) -> float | None:
         return None
     risk = value / 100 if value >= 1 or number.endswith("%") else value
     return risk if 0 < risk <= 1 else None
+
+
+def below_words(below: Sequence[LabelsBelow]) -> list[str]:
+    """A line for each risk: how many labels would be kept unseen, and how many of them are wrong."""
+    size = max((len(thousands(one.count)) for one in below), default=0)
+    return [
+        f"below {fraction(one.risk)}  {thousands(one.count):>{size}} labels, "
+        f"about {one.expected_errors:.0f} wrong"
+        for one in below
+    ]

@@ -11,15 +11,18 @@ from textual.containers import Horizontal
 
 from imfl_engine.types import Origin
 from imfl_engine.views import ReviewRow
-from imfl_tui.lines.review import Decision, recount, risk_in
+from imfl_tui.lines.review import Decision, below_words, recount, risk_in
 from imfl_tui.prompts import demonstration_parts, prompt_parts
 from imfl_tui.screens.base import HOME
 from imfl_tui.screens.dialogs import Ask, Reader
 from imfl_tui.screens.review_queue import QueueScreen
-from imfl_tui.text import fraction, one_line, plural, thousands
+from imfl_tui.text import fraction, one_line, plural
 from imfl_tui.widgets.canvas import Text
 from imfl_tui.widgets.labels import Labels
 from imfl_tui.widgets.rows import Rows
+
+RISKS = (0.05, 0.1, 0.2, 0.3)
+"""For which the question what to keep unseen says how many labels that is."""
 
 
 class ReviewScreen(QueueScreen):
@@ -129,10 +132,7 @@ class ReviewScreen(QueueScreen):
         if not self._rows:
             return
         undo = self.imfl.key_of("review.undo")
-        counts = [
-            f"{fraction(risk)}: {thousands(await self.project.count_below(risk))}"
-            for risk in (0.05, 0.1, 0.2, 0.3)
-        ]
+        below = await self.project.labels_below(RISKS)
 
         async def keep(text: str | None) -> None:
             if text is None:
@@ -158,7 +158,7 @@ class ReviewScreen(QueueScreen):
                 "Keep all labels below which risk?",
                 ".10",
                 [
-                    f"Labels below a risk of {' · '.join(counts)}.",
+                    *below_words(below),
                     f"Below it no label is looked at. One key ({undo}) takes it back.",
                 ],
                 does="keep them",

@@ -48,6 +48,7 @@ from imfl_engine.views import (
     ItemFilter,
     ItemRow,
     LabelCount,
+    LabelsBelow,
     LlmTrust,
     Opinion,
     QueueItem,
@@ -471,9 +472,13 @@ class FakeProject:
         self.reviewed.update({row.item_id: "accepted" for row in rows})
         return len(rows)
 
-    async def count_below(self, risk: float) -> int:
-        rows = self._review_rows()
-        return sum(1 for r in rows if (r.risk or 0) < risk and r.status == "unreviewed")
+    async def labels_below(self, risks: Sequence[float]) -> tuple[LabelsBelow, ...]:
+        left = [r.risk or 0.0 for r in self._review_rows() if r.status == "unreviewed"]
+        below = [[risk for risk in left if risk < most] for most in risks]
+        return tuple(
+            LabelsBelow(most, len(found), sum(found))
+            for most, found in zip(risks, below, strict=True)
+        )
 
     async def replies(self, limit: int = 200) -> list[Reply]:
         return list(self.stored[:limit])

@@ -213,7 +213,10 @@ async def test_review_corrections_become_human_labels_and_undo_restores(make) ->
     assert (await project.detail(worst.item_id)).source == "human"
     await project.undo()
     assert (await project.review()).unreviewed == 24
+    below = await project.labels_below([0.1, 1.1])
+    assert below[0].expected_errors <= 0.1 * below[0].count
     kept = await project.accept_below(1.1)
+    assert kept == below[1].count
     assert kept == 24
     await project.undo()
     assert (await project.review()).unreviewed == 24
