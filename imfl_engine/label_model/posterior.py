@@ -94,7 +94,7 @@ def fit(
         for chain in chains:
             _refit_belief(problem, chain, taught_by_llm=step > 0)
         _update_posteriors(problem, whole, parts)
-        if step == 0 and say_nothing(_information(whole, _in_doubt(problem, whole))):
+        if step == 0 and say_nothing(_information(whole, problem.rows.in_doubt)):
             break
     return _finish(problem, whole, np.argsort(order, kind="stable"))
 
@@ -255,7 +255,6 @@ def _mask(logits: Floats, allowed: NDArray[np.bool_]) -> Floats:
 def _finish(problem: _Problem, chain: _Chain, back: NDArray[np.intp]) -> LabelModel:
     rows = problem.rows
     said = rows.llm >= 0
-    doubted = _in_doubt(problem, chain)
     p_wrong = np.full(rows.size, np.nan)
     p_wrong[said] = 1.0 - chain.posterior[np.flatnonzero(said), rows.llm[said]]
     return LabelModel(
@@ -266,8 +265,8 @@ def _finish(problem: _Problem, chain: _Chain, back: NDArray[np.intp]) -> LabelMo
         p_wrong=p_wrong[back],
         confusion=chain.confusion,
         llm_accuracy=float(1.0 - p_wrong[said].mean()) if said.any() else float("nan"),
-        expected_errors=float(p_wrong[doubted].sum()),
-        information=_information(chain, doubted),
+        expected_errors=float(p_wrong[rows.in_doubt].sum()),
+        information=_information(chain, rows.in_doubt),
     )
 
 
@@ -279,11 +278,6 @@ def _likelihood(problem: _Problem, chain: _Chain) -> Floats:
     right = problem.options.human_reliability
     found[known] = _human_target(chain.truth[known], problem.allowed[known], right)
     return found
-
-
-def _in_doubt(problem: _Problem, chain: _Chain) -> NDArray[np.bool_]:
-    """Mark the LLM labels whose truth ``chain`` does not know."""
-    return np.asarray((problem.rows.llm >= 0) & (chain.truth < 0))
 
 
 def _information(chain: _Chain, open_rows: NDArray[np.bool_]) -> float:

@@ -2,14 +2,15 @@
 
 Labels by chance, and labels that only repeat what similar human labels say, resolve no doubt about
 the items they were given to. Where labels resolve little, what looks like information may be mistakes
-that follow the texts: a fine-tune learns these, and a confusion matrix cannot tell them. A probe learns
-from the label model's posteriors all the same (self-training).
+that follow the texts: a fine-tune learns these, and a confusion matrix cannot tell them. Nor do such labels
+teach the label model's own heads. A probe learns from its posteriors all the same (self-training).
 """
 
 from __future__ import annotations
 
 NOTHING = 0.2
-"""Labels that resolve less of the doubt than this are left out of a fine-tune; see the decisions log."""
+"""Labels that resolve less of the doubt than this teach neither a fine-tune nor the label model's heads; see
+the decisions log."""
 
 
 def say_nothing(information: float) -> bool:

@@ -89,22 +89,19 @@ def review_page(
     return [ReviewRow(*row) for row in rows]
 
 
+_UNREVIEWED_BELOW = f"FROM ({_LLM_LABELS}) WHERE status = 'unreviewed' AND p_wrong < ?"
+
+
 def unreviewed_below(con: Connection, risk: float) -> list[int]:
     """Return the ids of unreviewed LLM labels with a risk strictly below ``risk``."""
-    rows = con.execute(
-        f"SELECT item_id FROM ({_LLM_LABELS}) WHERE status = 'unreviewed' AND p_wrong < ? "
-        "ORDER BY item_id",
-        [risk],
-    ).fetchall()
+    rows = con.execute(f"SELECT item_id {_UNREVIEWED_BELOW} ORDER BY item_id", [risk]).fetchall()
     return [row[0] for row in rows]
 
 
 def labels_below(con: Connection, risk: float) -> LabelsBelow:
     """Return how many labels `unreviewed_below` returns, and the sum of their risks."""
     row = con.execute(
-        "SELECT count(*), coalesce(sum(p_wrong), 0) "
-        f"FROM ({_LLM_LABELS}) WHERE status = 'unreviewed' AND p_wrong < ?",
-        [risk],
+        f"SELECT count(*), coalesce(sum(p_wrong), 0) {_UNREVIEWED_BELOW}", [risk]
     ).fetchone()
     assert row is not None
     return LabelsBelow(risk, row[0], row[1])
