@@ -97,6 +97,9 @@ class Query(_Model):
     """Size of each round's sub-sample of the pool; None means ten times the round's labels."""
     candidate_factor: Positive = 12
     """*eeq* looks for diversity among this many times the human batch."""
+    llm_share: Annotated[float, Field(gt=0.0, le=1.0)] = 0.4
+    """*eeq* spreads the LLM's batch over this share of the rest, the least sure, once the LLM's labels are
+    known to say something; 1 is the whole rest always."""
     first_human: NotNegative | None = None
     """Size of the random first batch; None means the whole human share of round 1."""
     control_share: Share = 0.15

@@ -7,7 +7,7 @@ from imfl_engine.label_model.head import CrossFit, Head, fit_head
 from imfl_engine.label_model.opinion import informed
 from imfl_engine.label_model.posterior import fit
 from imfl_engine.label_model.training_set import TrainingSet, balanced, training_set
-from imfl_engine.label_model.worth import say_nothing
+from imfl_engine.label_model.worth import say_nothing, say_something
 
 __all__ = [
     "ControlAnswer",
@@ -23,6 +23,7 @@ __all__ = [
     "fit_head",
     "informed",
     "say_nothing",
+    "say_something",
     "training_set",
     "wilson",
     "worst_pair",

@@ -16,3 +16,8 @@ the decisions log."""
 def say_nothing(information: float) -> bool:
     """Whether labels of so much `LabelModel.information` are left out; nan, nothing known, is not."""
     return information < NOTHING
+
+
+def say_something(information: float | None) -> bool:
+    """Whether the labels are known to say something; ``None`` or nan, nothing known, is not."""
+    return information is not None and information >= NOTHING

@@ -9,7 +9,7 @@ from functools import partial
 
 import numpy as np
 
-from imfl_engine import query
+from imfl_engine import label_model, query
 from imfl_engine.compute.collect import Collected
 from imfl_engine.compute.wire import ProbabilityChunk
 from imfl_engine.events import Event, Progress
@@ -195,11 +195,22 @@ async def _query(
         seed=settings.seed * 1000 + round,
         uncertainty=settings.query.uncertainty,
         candidate_factor=settings.query.candidate_factor,
+        llm_share=settings.query.llm_share if await _llm_says_something(context) else 1.0,
     )
     control: set[int] = set()
     if await _wants_control(context, with_model=probabilities is not None):
         control = _draw_control(context, selection.human.tolist())
     return _ranked(round, unanswerable, again, selection, control)
+
+
+async def _llm_says_something(context: LoopContext) -> bool:
+    """Whether the newest fit of the label model found that the LLM's labels resolve doubt.
+
+    Only then is the LLM asked where the model is unsure: the labels of an annotator that knows no more
+    than the model are worst there.
+    """
+    trained = await context.database.read(lambda con: rounds.completed(con, kind=StepKind.TRAIN))
+    return bool(trained) and label_model.say_something(trained[-1].details.get("information"))
 
 
 async def _wants_control(context: LoopContext, *, with_model: bool) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -173,6 +174,7 @@ def summary(gathered: Gathered, fitted: LabelModel) -> dict[str, Any]:
     return {
         "llm_accuracy": fitted.llm_accuracy,
         "expected_errors": fitted.expected_errors,
+        "information": fitted.information if math.isfinite(fitted.information) else None,
         "confusion": None if fitted.confusion is None else fitted.confusion.tolist(),
         "worst_pair": worst_named if worst is not None else None,
     }

@@ -2,15 +2,17 @@
 
 *eeq*, the default, gives the human uncertain items of which no two are alike: of the
 ``candidate_factor`` x B_H most uncertain (at most half of the sub-sample), the nearest to each of
-B_H k-means centres; the LLM gets the nearest to each of B_G centres of the rest. *eeq-split* is the
-paper's two stages as we read them: the B_H most uncertain, then k-means of the rest. *eeq-cover*
-clusters once with B_H + B_G centres and gives the most uncertain representatives to the human.
+B_H k-means centres; the LLM gets the nearest to each of B_G centres of the rest, or of its least
+sure part once the LLM is known to say something. *eeq-split* is the paper's two stages as we read
+them: the B_H most uncertain, then k-means of the rest. *eeq-cover* clusters once with B_H + B_G
+centres and gives the most uncertain representatives to the human.
 *random*, *uncertainty* (the most uncertain to the human, the next ones to the LLM) and *diverse*
 (k-means representatives dealt out at random) are the baselines.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -49,6 +51,7 @@ class _Problem:
     llm: int
     rng: np.random.Generator
     factor: int
+    llm_share: float
 
 
 _Picks = tuple[Rows, Rows, str, str]
@@ -111,10 +114,13 @@ def _diverse(problem: _Problem) -> _Picks:
 def _eeq(problem: _Problem) -> _Picks:
     # The half: with few items to choose from, all of them are candidates and uncertainty is lost.
     wide = min(problem.factor * problem.human, problem.n // 2)
-    candidates = _by_uncertainty(problem)[: max(problem.human, wide)]
+    order = _by_uncertainty(problem)
+    candidates = order[: max(problem.human, wide)]
     human = _spread(problem, np.sort(candidates), problem.human)
-    llm = _spread(problem, _rest(problem.n, human), problem.llm)
-    return human, llm, _UNCERTAIN_DIVERSE, _DIVERSE
+    rest = order[~np.isin(order, human)]
+    wide = max(problem.llm, math.ceil(problem.llm_share * len(rest)))
+    llm = _spread(problem, np.sort(rest[:wide]), problem.llm)
+    return human, llm, _UNCERTAIN_DIVERSE, _DIVERSE if wide >= len(rest) else _UNCERTAIN_DIVERSE
 
 
 def _eeq_split(problem: _Problem) -> _Picks:
@@ -153,6 +159,7 @@ def select(
     seed: int,
     uncertainty: UncertaintyName = "least-confidence",
     candidate_factor: int = 12,
+    llm_share: float = 1.0,
 ) -> Selection:
     """Pick ``human`` and ``llm`` of the unlabelled ``ids``, disjoint, both before anything is
     labelled.
@@ -161,7 +168,7 @@ def select(
     on the set of ids and ``seed`` alone, not on their order. Without ``probabilities`` (the cold
     start) a strategy that needs a model draws the human batch at random and the LLM's by k-means;
     without ``vectors`` a spread becomes a random draw. When the ids run short the human is served
-    first.
+    first. *eeq* spreads the LLM's batch over the ``llm_share`` of the rest that the model is least sure of.
     """
     ids = np.asarray(ids, dtype=np.int64)
     order = np.argsort(ids, kind="stable")
@@ -182,6 +189,7 @@ def select(
         llm,
         np.random.default_rng([seed, 0xE0]),
         candidate_factor,
+        llm_share,
     )
     if scores is None and strategy not in _MODEL_FREE:
         human_rows, llm_rows, human_why, llm_why = _cold(problem)

@@ -30,6 +30,7 @@ def problems(draw):
         "llm": draw(st.integers(0, 40)),
         "seed": draw(st.integers(0, 1000)),
         "candidate_factor": draw(st.integers(1, 6)),
+        "llm_share": draw(st.sampled_from([0.01, 0.5, 1.0])),
         "uncertainty": draw(st.sampled_from(["least-confidence", "margin", "entropy"])),
     }
 

@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 from made_up_labels import evidence, mistaken, repeated
 
-from imfl_engine.label_model import LabelModelOptions, fit, say_nothing, training_set
+from imfl_engine.label_model import (
+    LabelModelOptions,
+    fit,
+    say_nothing,
+    say_something,
+    training_set,
+)
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
@@ -26,6 +32,7 @@ def test_the_more_often_the_llm_is_right_the_more_it_tells() -> None:
     assert told == sorted(told)
     assert told[-1] > 0.5
     assert [say_nothing(one) for one in told] == [True, False, False, False]
+    assert [say_something(one) for one in told] == [False, True, True, True]
 
 
 def test_labels_voted_by_similar_human_labels_are_left_out() -> None:
@@ -39,6 +46,8 @@ def test_without_labels_of_an_llm_there_is_nothing_to_say() -> None:
     model = fit(nobody, classes=3, seed=0)
     assert np.isnan(model.information)
     assert not say_nothing(model.information)
+    assert not say_something(model.information)
+    assert not say_something(None)
     assert np.allclose(model.likelihood[200:], 1 / 3)
 
 

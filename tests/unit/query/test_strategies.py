@@ -46,6 +46,21 @@ def test_eeq_gives_the_human_unsure_items_that_are_not_alike(pool):
     assert sorted(groups_of(picked.llm, group)) == [0, 1, 2, 3, 4, 5]
 
 
+def test_eeq_gives_an_llm_that_says_something_the_less_sure_part_of_the_rest(pool):
+    problem, group = pool
+    unsure = problem["probabilities"].max(axis=1) < 0.9
+    picked = select("eeq", **problem, human=2, llm=6, seed=0, candidate_factor=50, llm_share=0.3)
+    assert unsure[picked.llm - 1000].all()
+    assert set(groups_of(picked.llm, group)) == {0, 1}
+    assert not set(picked.llm) & set(picked.human)
+    assert all("unsure" in picked.reasons[int(i)] for i in picked.llm)
+
+
+def test_eeq_serves_the_whole_llm_batch_where_the_less_sure_part_is_smaller(pool):
+    problem, _ = pool
+    assert len(select("eeq", **problem, human=2, llm=200, seed=0, llm_share=0.1).llm) == 200
+
+
 def test_eeq_split_gives_the_human_the_most_unsure_as_they_come(pool):
     problem, _ = pool
     picked = select("eeq-split", **problem, human=10, llm=6, seed=0)
