@@ -99,10 +99,9 @@ def optimise(
     eta = EtaEstimate(sum(float(cost.sum()) + check_cost for cost in costs), prior=prior)
     report = Report(job, device, total=stepper.total, epochs=epochs, eta=eta)
     best = BestEpoch(parameters.all())
-    still_learning = (
-        stepper.total < recipe.minimum_steps
-    )  # to the end, so no state is to be averaged
-    tail = 0.0 if checks or still_learning else recipe.averaged_share
+    # A training of few steps learns to its end, and a validation share chooses the state.
+    averaged = spec.average and not checks and stepper.total >= recipe.minimum_steps
+    tail = recipe.averaged_share if averaged else 0.0
     average = TailAverage(parameters.all(), stepper.total, tail)
     for epoch, batches in enumerate(plan):
         set_training(True)

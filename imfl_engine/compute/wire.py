@@ -73,6 +73,8 @@ class TrainingJob:
     """Whether the word embeddings keep their base values: most of a small encoder's parameters."""
     frozen_layers: int = 0
     """How many of the lowest layers are not trained (mean-pooling BERTs only)."""
+    average: bool = True
+    """Whether a target may end with the mean of its last states; without, it ends with the last one."""
     processes: int = 1
     """Processes that fine-tune together under `accelerate launch`; the *probe* needs one only."""
     then_predict: Sequence[ModelInput] = ()

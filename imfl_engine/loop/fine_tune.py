@@ -54,6 +54,7 @@ async def fine_tune(
         embedder=context.settings.embedder,
         freeze_words=training.freeze_words,
         frozen_layers=training.frozen_layers,
+        average=training.average,
         processes=training.processes,
         then_predict=[model_input(item) for item in then_predict],
     )

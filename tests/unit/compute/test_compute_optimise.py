@@ -82,6 +82,12 @@ def test_a_training_cut_short_ends_with_its_last_state() -> None:
     assert torch.equal(last, also)
 
 
+def test_who_wants_the_usual_training_gets_its_last_state() -> None:
+    last, _ = train()
+    also, _ = train(replace(RECIPE, averaged_share=0.5), average=False)
+    assert torch.equal(last, also)
+
+
 def test_where_a_validation_share_chooses_the_epoch_no_mean_is_taken() -> None:
     held = np.arange(COUNT) % 6 == 0
     best, _ = train(validation=held)
