@@ -118,9 +118,10 @@ def _eeq(problem: _Problem) -> _Picks:
     candidates = order[: max(problem.human, wide)]
     human = _spread(problem, np.sort(candidates), problem.human)
     rest = order[~np.isin(order, human)]
-    wide = max(problem.llm, math.ceil(problem.llm_share * len(rest)))
-    llm = _spread(problem, np.sort(rest[:wide]), problem.llm)
-    return human, llm, _UNCERTAIN_DIVERSE, _DIVERSE if wide >= len(rest) else _UNCERTAIN_DIVERSE
+    least_sure = rest[: max(problem.llm, math.ceil(problem.llm_share * len(rest)))]
+    llm = _spread(problem, np.sort(least_sure), problem.llm)
+    llm_why = _DIVERSE if len(least_sure) == len(rest) else _UNCERTAIN_DIVERSE
+    return human, llm, _UNCERTAIN_DIVERSE, llm_why
 
 
 def _eeq_split(problem: _Problem) -> _Picks:
