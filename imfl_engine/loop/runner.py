@@ -105,7 +105,7 @@ class Loop:
                 events = self._annotate(round_)
             case StepKind.TRAIN:
                 upcoming = await self._scored_next(state)
-                events = self._train(round_, upcoming=upcoming)
+                events = self._train(round_, upcoming=upcoming, last=is_last(state))
             case StepKind.EVALUATE:
                 events = evaluation.evaluate(context, round_)
             case StepKind.FINISHED:
@@ -145,7 +145,7 @@ class Loop:
         )
 
     async def _train(
-        self, round: int, *, upcoming: Sequence[int] = ()
+        self, round: int, *, upcoming: Sequence[int] = (), last: bool = False
     ) -> AsyncGenerator[Event, None]:
         if await self.context.lost_model() == round:
             yield Notice(
@@ -155,7 +155,7 @@ class Loop:
             )
         async for event in self.context.embed(await self._labelled_ids()):
             yield event
-        trained = training.train(self.context, round, upcoming=upcoming)
+        trained = training.train(self.context, round, upcoming=upcoming, last=last)
         async with aclosing(trained) as events:
             async for event in events:
                 yield event

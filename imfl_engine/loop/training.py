@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from imfl_engine import label_model
 from imfl_engine.compute.collect import Collected
@@ -19,7 +20,7 @@ from imfl_engine.compute.wire import ProbabilityChunk
 from imfl_engine.events import Event, ModelReady, Notice
 from imfl_engine.label_model import LabelModel, TrainingSet
 from imfl_engine.loop.context import LoopContext
-from imfl_engine.loop.evidence import Gathered, fit_labels, gather
+from imfl_engine.loop.evidence import Gathered, fit_labels, gather, rows_of
 from imfl_engine.loop.fine_tune import fine_tune
 from imfl_engine.loop.holding_out import measured_items, validation_rows
 from imfl_engine.settings import Settings
@@ -31,6 +32,8 @@ SAYS_NOTHING = (
     "The LLM's labels say too little that yours do not: the model is trained on yours alone.",
     "A better LLM, clearer guidelines or more examples may help. Its labels stay in the export.",
 )
+
+NEARLY_AS_MANY = 0.75
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +47,11 @@ class _Fitted:
 
 
 async def train(
-    context: LoopContext, round: int, *, upcoming: Sequence[int] = ()
+    context: LoopContext, round: int, *, upcoming: Sequence[int] = (), last: bool = False
 ) -> AsyncGenerator[Event, None]:
     """Fit the label model, build the training set and fine-tune the target on it.
 
+    In the ``last`` round a fine-tune also hears the model before, see `_believed_before`.
     ``upcoming`` are the items that the next round will score, which the new model begins with while its
     checkpoint is written.
     """
@@ -57,7 +61,7 @@ async def train(
     fitted = _Fitted(gathered, model, _is_worthless(context.settings, model))
     if fitted.worthless:
         yield Notice("info", *SAYS_NOTHING)
-    training_set, previous = await _training_set(context, fitted, round)
+    training_set, previous = await _training_set(context, fitted, round, last)
     if len(training_set.ids) == 0:
         yield Notice("warning", f"Round {round} has nothing to train on.")
         await _complete(context, round, {}, fitted)
@@ -95,7 +99,7 @@ async def train(
 
 
 async def _training_set(
-    context: LoopContext, fitted: _Fitted, round: int
+    context: LoopContext, fitted: _Fitted, round: int, last: bool
 ) -> tuple[TrainingSet, Path | None]:
     """Return what to train on, and the model to go on from; None: the target as it was published."""
     training = context.settings.training
@@ -106,19 +110,42 @@ async def _training_set(
         newest = await context.newest_model()
         previous = newest[1] if newest else None
         learned &= np.isin(evidence.ids, await _chosen_in(context, round))
+    classes = len(fitted.gathered.classes)
+    believed = None
+    if last and training.target != "probe" and training.mode == "retrain":
+        believed = await _believed_before(context, evidence.ids[learned], classes, round)
     built = await asyncio.to_thread(
         label_model.training_set,
         training.loss,
         evidence.take(learned),
         fitted.model,
-        len(fitted.gathered.classes),
+        classes,
         context.settings.seed,
         fine_tune=training.target != "probe",
         without_llm=fitted.worthless,
+        believed=believed,
     )
     if training.class_weights == "balanced" and context.settings.task.kind == "classification":
         built = label_model.balanced(built)
     return built, previous
+
+
+async def _believed_before(
+    context: LoopContext, ids: NDArray[np.int64], classes: int, round: int
+) -> NDArray[np.float64] | None:
+    """Return what the model before ``round`` says of ``ids`` (n, ``classes``), nan where it says nothing.
+
+    It has read them: what this round labelled to choose it, the rest to be measured. None where it had
+    learned from less than `NEARLY_AS_MANY` of them: students do not get better than a weak teacher, which
+    is also why the rounds on the way do without (see the decisions log).
+    """
+    done = await context.database.read(lambda con: rounds.completed(con, kind=StepKind.TRAIN))
+    before = [step.details.get("examples", 0) for step in done if step.round < round]
+    if not before or before[-1] < NEARLY_AS_MANY * len(ids):
+        return None
+    asked = [int(item_id) for item_id in ids]
+    said = await context.database.read(lambda con: predictions.before_round(con, round, asked))
+    return rows_of(asked, said, classes) if said else None
 
 
 def _counted(training_set: TrainingSet, fitted: _Fitted) -> dict[str, Any]:
