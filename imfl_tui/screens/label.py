@@ -233,7 +233,7 @@ class LabelScreen(AnsweringScreen):
             self._fetch_similar_if_shown()
 
     def _show_guidelines(self) -> None:
-        self.query_one(Aids).show_guidelines(self.project.settings.task)
+        self.query_one(Aids).show_guidelines(self.project.settings.task, self.imfl.path.name)
 
     def _fetch_similar_if_shown(self) -> None:
         item = self._batch.current

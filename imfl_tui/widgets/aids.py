@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 
 from textual.containers import Horizontal
@@ -47,11 +48,14 @@ class Aids(Horizontal):
         panel.display = not shown
         self.display = panel.display or other.display
 
-    def show_guidelines(self, task: Task) -> None:
-        """Wrap the guidelines to the screen, or to half of it beside the similar items."""
+    def show_guidelines(self, task: Task, file: str) -> None:
+        """Wrap the guidelines to the screen, or to half of it beside the similar items.
+
+        ``file`` is the project's, named where there are none yet.
+        """
         columns = 2 if self._similar.display else 1
         width = max(self.app.size.width // columns - 6, 24)
-        self._guidelines.show(guideline_lines(task, width))
+        self._guidelines.show(guideline_lines(task, width, file))
 
     def show_similar(self, found: Sequence[SimilarItem]) -> None:
         """Show similar items."""
@@ -63,8 +67,8 @@ class Aids(Horizontal):
         self._similar.show([])
 
 
-def guideline_lines(task: Task, width: int) -> list[Line]:
-    """The guidelines, then what each label means."""
+def guideline_lines(task: Task, width: int, file: str) -> list[Line]:
+    """The guidelines, then what each label means; or how to write some for the project in ``file``."""
     rows: list[Line] = []
     for spec in task.labels:
         if spec.description:
@@ -73,7 +77,8 @@ def guideline_lines(task: Task, width: int) -> list[Line]:
     guidelines = safe_text(task.guidelines, newlines=True).strip()
     if guidelines:
         rows = [*markdown_lines(guidelines, width), *rows]
-    words = "No guidelines written. imfl-tui config PROJECT.db task.guidelines TEXT"
+    name = safe_text(shlex.quote(file), 60)
+    words = f"No guidelines written. imfl-tui config {name} task.guidelines TEXT"
     return rows or [line((row, "dim")) for row in wrap(words, width)]
 
 

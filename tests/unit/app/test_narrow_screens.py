@@ -82,7 +82,9 @@ def test_empty_panels_beside_the_labels_are_wrapped():
     from imfl_engine.settings import Task
 
     task = Task.model_validate({"labels": [{"name": "a"}, {"name": "b"}]})
-    assert all(width_of(row) <= 34 for row in guideline_lines(task, 34))
+    assert all(width_of(row) <= 34 for row in guideline_lines(task, 34, "p.db"))
+    (command,) = guideline_lines(task, 90, "my notes.db")
+    assert "config 'my notes.db' task.guidelines" in plain(command)
 
 
 def test_keys_stand_closer_where_that_shows_them_all():
