@@ -188,6 +188,9 @@ class Training(_Model):
     """How many of *minilm*'s six layers keep their base weights; with 3 a fine-tune takes half."""
     average: bool = True
     """Whether a fine-tune ends with the mean of its last states; without, with the last one, as is usual."""
+    prior: bool = True
+    """Whether the last round's fine-tune takes what the model before believes for a prior of the LLM's
+    labels."""
     human_reliability: Annotated[float, Field(gt=0.5, le=1.0)] = 1.0
     """Probability that a label of the person is right, as the label model sees it."""
     validation_share: Annotated[float, Field(ge=0.0, le=0.5)] = 0.0

@@ -51,7 +51,7 @@ async def train(
 ) -> AsyncGenerator[Event, None]:
     """Fit the label model, build the training set and fine-tune the target on it.
 
-    In the ``last`` round a fine-tune also hears the model before, see `_believed_before`.
+    In the ``last`` round a fine-tune has a prior (``training.prior``), see `_believed_before`.
     ``upcoming`` are the items that the next round will score, which the new model begins with while its
     checkpoint is written.
     """
@@ -112,7 +112,8 @@ async def _training_set(
         learned &= np.isin(evidence.ids, await _chosen_in(context, round))
     classes = len(fitted.gathered.classes)
     believed = None
-    if last and training.target != "probe" and training.mode == "retrain":
+    heard = training.prior and training.target != "probe" and training.mode == "retrain"
+    if last and heard:
         believed = await _believed_before(context, evidence.ids[learned], classes, round)
     built = await asyncio.to_thread(
         label_model.training_set,

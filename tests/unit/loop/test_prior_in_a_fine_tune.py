@@ -13,10 +13,13 @@ from imfl_engine.store import predictions
 QUICK = {"target": "minilm", "epochs": 1, "max_length": 32, "frozen_layers": 5}
 
 
-async def jobs_of(make, budget, query=None, *, rounds=None):
+async def jobs_of(make, budget, query=None, *, rounds=None, **training):
     """Run a project, or some rounds of it; returns its context and the jobs its fine-tunes were."""
     project = await make(
-        annotator={"spec": "simulated:1.0"}, budget=budget, query=query or {}, training=QUICK
+        annotator={"spec": "simulated:1.0"},
+        budget=budget,
+        query=query or {},
+        training=QUICK | training,
     )
     context = project.context
     context.annotator_of = annotator_of
@@ -59,6 +62,13 @@ async def test_in_the_last_round_a_label_of_the_llm_is_heard_after_the_model_bef
     assert jobs[-1].marginal
     assert np.allclose(jobs[-1].targets, expected, atol=1e-5)
     assert not np.allclose(jobs[-1].targets[asked], plain[asked], atol=1e-2)
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_without_the_setting_no_model_is_heard(make) -> None:
+    context, jobs = await jobs_of(make, {"human": 24, "llm": 8, "rounds": 1}, prior=False)
+    _, plain = await likelihoods(context)
+    assert np.allclose(jobs[-1].targets, plain, atol=1e-5)
 
 
 @pytest.mark.asyncio(loop_scope="module")
