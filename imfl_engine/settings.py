@@ -202,6 +202,11 @@ class Training(_Model):
     ray: Annotated[str, Field(min_length=1)] | None = None
     """Address of a Ray cluster that embeds and predicts; *local* starts one on this machine."""
 
+    @property
+    def by_likelihood(self) -> bool:
+        """Whether the target learns from how likely what was said is: a fine-tune under the label model."""
+        return self.target != "probe" and self.loss == "label-model"
+
 
 class Settings(_Model):
     """Everything about a project that is not data."""

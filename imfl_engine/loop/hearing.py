@@ -16,8 +16,7 @@ async def hear(context: LoopContext, round: int) -> None:
     Not a model that was taught the LLM's labels as they are, nor a probe, which is the label model's
     head again. To be repeated does no harm.
     """
-    training = context.settings.training
-    if training.target == "probe" or training.loss != "label-model":
+    if not context.settings.training.by_likelihood:
         return
     gathered = await gather(context)
     evidence = gathered.evidence

@@ -34,6 +34,7 @@ SAYS_NOTHING = (
 )
 
 NEARLY_AS_MANY = 0.75
+"""The share of a round's examples that the model before must have learned from to be heard."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +113,7 @@ async def _training_set(
         learned &= np.isin(evidence.ids, await _chosen_in(context, round))
     classes = len(fitted.gathered.classes)
     believed = None
-    heard = training.prior and training.target != "probe" and training.mode == "retrain"
-    if last and heard:
+    if last and training.prior and training.by_likelihood and training.mode == "retrain":
         believed = await _believed_before(context, evidence.ids[learned], classes, round)
     built = await asyncio.to_thread(
         label_model.training_set,
@@ -163,10 +163,7 @@ def _counted(training_set: TrainingSet, fitted: _Fitted) -> dict[str, Any]:
 
 
 def _is_worthless(settings: Settings, fitted: LabelModel) -> bool:
-    training = settings.training
-    if training.target == "probe" or training.loss != "label-model":
-        return False
-    return label_model.say_nothing(fitted.information)
+    return settings.training.by_likelihood and label_model.say_nothing(fitted.information)
 
 
 async def _chosen_in(context: LoopContext, round: int) -> list[int]:
