@@ -52,7 +52,11 @@ class PooledDropout(torch.nn.Module):  # type: ignore[misc]
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         """``values`` with some dropped while training, as they are otherwise."""
-        return values * self._pool.mask(values.shape) if self.training else values
+        return values * self.mask(values.shape) if self.training else values
+
+    def mask(self, shape: torch.Size) -> torch.Tensor:
+        """What values of ``shape`` are multiplied with: 0, or the inverse of the share that is kept."""
+        return self._pool.mask(shape)
 
 
 def pool_dropout(model: Any, seed: int, dtype: torch.dtype) -> None:

@@ -22,6 +22,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokeni
 from imfl_engine.compute.allocator import collect_seldom, keep_freed_memory
 from imfl_engine.compute.checkpoints import CheckpointRecord, existing, replacing
 from imfl_engine.compute.devices import Device, choose
+from imfl_engine.compute.fused_layer import fuse
 from imfl_engine.compute.half_precision import halve
 from imfl_engine.compute.padded_attention import mask_always
 from imfl_engine.compute.short_attention import shorten
@@ -81,6 +82,7 @@ class Workshop:
             shorten(body)
             if self.device.dtype is torch.bfloat16:
                 halve(body)
+                fuse(body)
         elif self.device.kind == "cuda":
             mask_always(body)
         return model.to(self.device.torch_device)

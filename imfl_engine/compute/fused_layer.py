@@ -1,0 +1,99 @@
+"""Which layers a CPU trains as one step of autograd each, and when (the step is in `layer_function`).
+
+With texts of thirty tokens a layer costs a CPU more than its products: forty nodes of a graph, and a
+copy wherever one of them hands on what the next wants in another layout. Measured in DECISIONS.md.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.nn.functional import gelu
+
+from imfl_engine.compute.dropout import PooledDropout
+from imfl_engine.compute.half_precision import LOW, HalfLayerNorm, HalfLinear
+from imfl_engine.compute.layer_function import LayerFunction
+from imfl_engine.compute.short_attention import LONGEST, NAME
+
+ARCHITECTURES = ("BertLayer", "CamembertLayer", "ElectraLayer", "RobertaLayer", "XLMRobertaLayer")
+"""Classes of ``transformers`` whose layers have BERT's parts, by BERT's names."""
+
+
+def fuse(model: torch.nn.Module) -> None:
+    """Let layers of ``model`` that are built like BERT's be trained this way, in place.
+
+    Names, weights and what is saved stay as they are.
+    """
+    for module in model.modules():
+        kind = type(module)
+        if kind.__name__ in ARCHITECTURES and not isinstance(module, FusedLayer):
+            if kind not in _FUSED:
+                _FUSED[kind] = type(kind.__name__, (FusedLayer, kind), {})
+            module.__class__ = _FUSED[kind]
+
+
+_FUSED: dict[type, type] = {}
+
+
+class FusedLayer(torch.nn.Module):  # type: ignore[misc]
+    """Mixed into a layer's class, to which is left what this does not cover.
+
+    That is longer texts, a pass without gradients, a decoder, another activation, dropout of weights
+    of attention, and dropout that is not pooled (which recomputing layers needs).
+    """
+
+    def forward(self, hidden_states: torch.Tensor, *rest: Any, **more: Any) -> torch.Tensor:
+        """States (b, t, width) to states."""
+        if not (torch.is_grad_enabled() and hidden_states.shape[1] <= LONGEST and _covered(self)):
+            states: torch.Tensor = super().forward(hidden_states, *rest, **more)
+            return states
+        mask = more.get("attention_mask", rest[0] if rest else None)
+        dropouts = self.attention.output.dropout, self.output.dropout
+        result: torch.Tensor = LayerFunction.apply(
+            hidden_states.to(LOW),
+            mask,
+            self.attention.self.num_attention_heads,
+            self.output.LayerNorm.eps,
+            [_dropped(dropout, hidden_states.shape) for dropout in dropouts],
+            *(value for part in _parts(self) for value in (part.weight, part.bias)),
+        )
+        return result
+
+
+def _parts(layer: Any) -> tuple[Any, ...]:
+    """What of a layer has weights, in the order in which values come to it."""
+    return (
+        layer.attention.self.query,
+        layer.attention.self.key,
+        layer.attention.self.value,
+        layer.attention.output.dense,
+        layer.attention.output.LayerNorm,
+        layer.intermediate.dense,
+        layer.output.dense,
+        layer.output.LayerNorm,
+    )
+
+
+def _covered(layer: Any) -> bool:
+    attention, between = layer.attention.self, layer.intermediate.intermediate_act_fn
+    return (
+        all(type(part) in (HalfLinear, HalfLayerNorm) for part in _parts(layer))
+        and attention.query.weight.shape == layer.attention.output.dense.weight.shape
+        and not (attention.dropout.p and attention.dropout.training)
+        and getattr(between, "act", None) is gelu
+        and attention.config._attn_implementation == NAME
+        and not layer.is_decoder
+        and not layer.chunk_size_feed_forward
+        and all(
+            isinstance(dropout, PooledDropout) or not (dropout.p and dropout.training)
+            for dropout in (layer.attention.output.dropout, layer.output.dropout)
+        )
+    )
+
+
+def _dropped(dropout: torch.nn.Module, shape: torch.Size) -> torch.Tensor | None:
+    """What a dropout would multiply values of ``shape`` (b, t, width) with, as (b · t, width)."""
+    if not (isinstance(dropout, PooledDropout) and dropout.training):
+        return None
+    return dropout.mask(torch.Size([shape[:-1].numel(), shape[-1]]))
