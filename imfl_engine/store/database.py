@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import queue
+import shlex
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -80,7 +81,7 @@ class Database:
         if not path.exists():
             raise UsageError(
                 f"There is no project at {path}.",
-                f"Create it with `imfl-tui new {path} DATA` or open the app to set it up.",
+                f"Create it with `imfl-tui new {shlex.quote(str(path))} DATA` or open the app to set it up.",
             )
         if path.stat().st_size == 0:
             raise NotAProject(f"{path} is empty, not an imfl-tui project.", "Choose another file.")

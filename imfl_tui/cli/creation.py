@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -97,7 +98,8 @@ async def new(
         show_json({"project": project, **jsonable(report)})
     say(f"Created {project}: {import_words(report)}.")
     warn_about_labels(report.unknown_labels)
-    say(f"Open it with `imfl-tui {project}`, or go on with `imfl-tui run {project}`.")
+    name = shlex.quote(str(project))
+    say(f"Open it with `imfl-tui {name}`, or go on with `imfl-tui run {name}`.")
 
 
 async def import_(
@@ -164,7 +166,7 @@ def check_free(path: Path) -> None:
     if path.exists():
         raise ProjectExists(
             f"'{path}' is there already.",
-            f"Open it with `imfl-tui {path}`, or choose another name.",
+            f"Open it with `imfl-tui {shlex.quote(str(path))}`, or choose another name.",
         )
     if not path.parent.is_dir():
         raise StorageError(f"There is no folder '{path.parent}'.", "Create it first.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -92,5 +93,5 @@ def report(status: Status, project: Path, *, json: bool) -> None:
         waiting = status.step.total - status.step.done
         say(
             f"{waiting} item{'s wait' if waiting != 1 else ' waits'} for your label: "
-            f"`imfl-tui {project}`."
+            f"`imfl-tui {shlex.quote(str(project))}`."
         )

@@ -368,3 +368,14 @@ def test_an_encoding_that_needs_a_mark(refused: Callable[..., str], folder: Path
 
 def test_the_demo_is_not_run_on_another_project(refused: Callable[..., str], project: Path) -> None:
     assert "not the demo" in refused("demo", "p.db", "--headless", code=2)
+
+
+def test_commands_that_are_told_can_be_pasted_where_the_name_has_a_space(
+    cli: Cli, folder: Path
+) -> None:
+    made = cli("new", "my notes.db", "good.jsonl", "--annotator", "none")
+    assert made.code == 0, made.err
+    assert "imfl-tui 'my notes.db'" in made.out + made.err
+    again = cli("new", "my notes.db", "good.jsonl")
+    assert "imfl-tui 'my notes.db'" in again.err
+    assert "imfl-tui new 'not here.db'" in cli("status", "not here.db").err

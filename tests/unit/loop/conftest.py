@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from imfl_engine.compute.client import Compute
+from imfl_engine.compute.client import Compute, TrainingJob
 from imfl_engine.data.guess import Columns
 from imfl_engine.data.reading import open_source
 from imfl_engine.project import Project
@@ -67,3 +67,17 @@ async def make(tmp_path: Path, compute: Compute) -> AsyncIterator[Callable[..., 
     yield create
     for project in opened:
         await project.close()
+
+
+@pytest.fixture
+def taught(compute: Compute, monkeypatch: pytest.MonkeyPatch) -> list[TrainingJob]:
+    """The training jobs that the compute child has been given so far."""
+    jobs: list[TrainingJob] = []
+    train = compute.train
+
+    def remember(job: TrainingJob) -> Any:
+        jobs.append(job)
+        return train(job)
+
+    monkeypatch.setattr(compute, "train", remember)
+    return jobs

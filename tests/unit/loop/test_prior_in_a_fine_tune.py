@@ -13,8 +13,8 @@ from imfl_engine.store import predictions
 QUICK = {"target": "minilm", "epochs": 1, "max_length": 32, "frozen_layers": 5}
 
 
-async def jobs_of(make, budget, query=None, *, rounds=None, **training):
-    """Run a project, or some rounds of it; returns its context and the jobs its fine-tunes were."""
+async def run(make, budget, query=None, *, rounds=None, **training):
+    """Run a project, or some rounds of it; returns its context."""
     project = await make(
         annotator={"spec": "simulated:1.0"},
         budget=budget,
@@ -23,20 +23,9 @@ async def jobs_of(make, budget, query=None, *, rounds=None, **training):
     )
     context = project.context
     context.annotator_of = annotator_of
-    jobs = []
-    train = context.compute.train
-
-    def remember(job):
-        jobs.append(job)
-        return train(job)
-
-    context.compute.train = remember
-    try:
-        async for _ in project.advance(gold=True, rounds=rounds):
-            pass
-    finally:
-        context.compute.train = train
-    return context, jobs
+    async for _ in project.advance(gold=True, rounds=rounds):
+        pass
+    return context
 
 
 async def likelihoods(context):
@@ -48,8 +37,10 @@ async def likelihoods(context):
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_in_the_last_round_a_label_of_the_llm_is_heard_after_the_model_before(make) -> None:
-    context, jobs = await jobs_of(make, {"human": 24, "llm": 8, "rounds": 1})
+async def test_in_the_last_round_a_label_of_the_llm_is_heard_after_the_model_before(
+    make, taught
+) -> None:
+    context = await run(make, {"human": 24, "llm": 8, "rounds": 1})
     evidence, expected = await likelihoods(context)
     plain = expected.copy()
     ids = [int(item_id) for item_id in evidence.ids]
@@ -59,29 +50,29 @@ async def test_in_the_last_round_a_label_of_the_llm_is_heard_after_the_model_bef
     for row in asked:
         expected[row] *= np.maximum(before[ids[row]], LEAST_BELIEF) ** PRIOR_POWER
     expected /= expected.sum(axis=1, keepdims=True)
-    assert jobs[-1].marginal
-    assert np.allclose(jobs[-1].targets, expected, atol=1e-5)
-    assert not np.allclose(jobs[-1].targets[asked], plain[asked], atol=1e-2)
+    assert taught[-1].marginal
+    assert np.allclose(taught[-1].targets, expected, atol=1e-5)
+    assert not np.allclose(taught[-1].targets[asked], plain[asked], atol=1e-2)
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_without_the_setting_no_model_is_heard(make) -> None:
-    context, jobs = await jobs_of(make, {"human": 24, "llm": 8, "rounds": 1}, prior=False)
+async def test_without_the_setting_no_model_is_heard(make, taught) -> None:
+    context = await run(make, {"human": 24, "llm": 8, "rounds": 1}, prior=False)
     _, plain = await likelihoods(context)
-    assert np.allclose(jobs[-1].targets, plain, atol=1e-5)
+    assert np.allclose(taught[-1].targets, plain, atol=1e-5)
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_a_model_of_far_fewer_labels_is_not_heard(make) -> None:
-    context, jobs = await jobs_of(make, {"human": 24, "llm": 24, "rounds": 1})
+async def test_a_model_of_far_fewer_labels_is_not_heard(make, taught) -> None:
+    context = await run(make, {"human": 24, "llm": 24, "rounds": 1})
     _, plain = await likelihoods(context)
-    assert np.allclose(jobs[-1].targets, plain, atol=1e-5)
+    assert np.allclose(taught[-1].targets, plain, atol=1e-5)
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_in_a_round_that_another_follows_no_model_is_heard(make) -> None:
+async def test_in_a_round_that_another_follows_no_model_is_heard(make, taught) -> None:
     budget, query = {"human": 20, "llm": 20, "rounds": 2}, {"human_per_round": [15, 5]}
-    context, jobs = await jobs_of(make, budget, query, rounds=1)
+    context = await run(make, budget, query, rounds=1)
     evidence, plain = await likelihoods(context)
-    assert (len(jobs[0].inputs), len(jobs[1].inputs), evidence.size) == (15, 20, 20)
-    assert np.allclose(jobs[1].targets, plain, atol=1e-5)
+    assert (len(taught[0].inputs), len(taught[1].inputs), evidence.size) == (15, 20, 20)
+    assert np.allclose(taught[1].targets, plain, atol=1e-5)
