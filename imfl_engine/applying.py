@@ -15,7 +15,7 @@ from imfl_engine.compute.wire import ModelInput
 from imfl_engine.data.model_card import model_card
 from imfl_engine.data.predicting import open_predictions
 from imfl_engine.data.reading import Source
-from imfl_engine.errors import DataError, UsageError
+from imfl_engine.errors import ANY_PROJECT, DataError, UsageError
 from imfl_engine.events import Event, Progress
 from imfl_engine.loop.context import LoopContext, within
 from imfl_engine.loop.runner import Loop
@@ -31,12 +31,18 @@ Probabilities = np.ndarray[Any, np.dtype[np.float32]]
 async def newest_model(context: LoopContext) -> tuple[int, Path]:
     """Return the newest model. Raises `UsageError` while there is none."""
     model = await context.newest_model()
-    if model is None:
+    if model is not None:
+        return model
+    lost = await context.lost_model()
+    if lost is not None:
         raise UsageError(
-            f"{context.database.path} has no trained model yet.",
-            "Label the first batch and train with `imfl-tui run`.",
+            f"The model of round {lost} is gone from {context.files}.",
+            f"Put that folder back, or train it again with `imfl-tui run {ANY_PROJECT}`.",
         )
-    return model
+    raise UsageError(
+        f"{context.database.path} has no trained model yet.",
+        f"Label the first batch and train with `imfl-tui run {ANY_PROJECT}`.",
+    )
 
 
 async def predict_file(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from imfl_engine.data.card import CardFacts, LabelShare
 from imfl_engine.data.writing import ExportResult, export_format, write_export
-from imfl_engine.errors import UsageError
+from imfl_engine.errors import ANY_PROJECT, UsageError
 from imfl_engine.events import Event, Notice, Progress
 from imfl_engine.loop.runner import Loop
 from imfl_engine.overview import read_status
@@ -37,7 +37,7 @@ async def export(loop: Loop, destination: Path, format: str | None) -> AsyncGene
     if total == 0:
         raise UsageError(
             "Nothing is labelled yet, so there is nothing to export.",
-            "Label the first batch, or start the loop with `imfl-tui run`.",
+            f"Label the first batch, or start the loop with `imfl-tui run {ANY_PROJECT}`.",
         )
     classes = await context.class_names()
     facts = await card_facts(loop, status)

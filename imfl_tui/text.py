@@ -9,8 +9,10 @@ Textual; markup is never interpreted because these strings are drawn as plain se
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from pathlib import Path
 
 from rich.cells import cell_len
 
@@ -69,6 +71,11 @@ def safe_text(text: object, limit: int = MAX_CHARACTERS, *, newlines: bool = Fal
     else:
         string = string.replace("\n", " ").replace("\t", " ").translate(_TABLE)
     return _MARKS.sub(r"\1", string)
+
+
+def pasteable(path: Path) -> str:
+    """``path`` as a shell reads it as one word."""
+    return shlex.quote(str(path))
 
 
 def one_line(text: object, width: int) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -18,7 +17,7 @@ from imfl_tui.cli.progress import shown
 from imfl_tui.cli.settings_given import setting_values, settings_of
 from imfl_tui.cli.shell import jsonable, say, show_json
 from imfl_tui.cli.sources import check_options, open_data, open_sources, read_guidelines, schema
-from imfl_tui.text import thousands
+from imfl_tui.text import pasteable, thousands
 
 if TYPE_CHECKING:
     from imfl_engine.data.reading import Source
@@ -98,7 +97,7 @@ async def new(
         show_json({"project": project, **jsonable(report)})
     say(f"Created {project}: {import_words(report)}.")
     warn_about_labels(report.unknown_labels)
-    name = shlex.quote(str(project))
+    name = pasteable(project)
     say(f"Open it with `imfl-tui {name}`, or go on with `imfl-tui run {name}`.")
 
 
@@ -166,7 +165,7 @@ def check_free(path: Path) -> None:
     if path.exists():
         raise ProjectExists(
             f"'{path}' is there already.",
-            f"Open it with `imfl-tui {shlex.quote(str(path))}`, or choose another name.",
+            f"Open it with `imfl-tui {pasteable(path)}`, or choose another name.",
         )
     if not path.parent.is_dir():
         raise StorageError(f"There is no folder '{path.parent}'.", "Create it first.")

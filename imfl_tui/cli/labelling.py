@@ -13,6 +13,7 @@ from imfl_tui.cli import options as opt
 from imfl_tui.cli.opened import opened
 from imfl_tui.cli.shell import say, show, show_json
 from imfl_tui.cli.states import step_words
+from imfl_tui.text import pasteable
 
 if TYPE_CHECKING:
     from imfl_engine.project import Project
@@ -46,9 +47,11 @@ async def next_(
             why = f"Your time budget of {status.budget.minutes_limit:g} min is reached"
         say(f"{why}; next is {step_words(status.step)}.")
         if status.minutes_spent_up:
-            say(f"To label more, raise it: `imfl-tui config {project} budget.minutes N`.")
+            say(
+                f"To label more, raise it: `imfl-tui config {pasteable(project)} budget.minutes N`."
+            )
         if _can_run(status.step.kind):
-            say(f"Run `imfl-tui run {project}` to go on.")
+            say(f"Run `imfl-tui run {pasteable(project)}` to go on.")
     for item in waiting:
         show(f"{item.item.item_id}\t{item.item.key}")
         if item.item.context:
@@ -106,7 +109,7 @@ async def label(
     if not words and not skip and not undo:
         raise UsageError(
             "Nothing to label is given.",
-            f"Run `imfl-tui next {project}` to see what waits, then give ITEM LABEL.",
+            f"Run `imfl-tui next {pasteable(project)}` to see what waits, then give ITEM LABEL.",
         )
     async with opened(project) as opened_project:
         # Everything is looked up before the first label is written.
@@ -155,7 +158,7 @@ async def find_item(project: Project, word: str) -> int:
     if found is None:
         raise UsageError(
             f"There is no item '{word}' in {project.path}.",
-            f"Run `imfl-tui next {project.path}` to see the items that wait; where ids are numbers, "
-            "the number of an item is written #12.",
+            f"Run `imfl-tui next {pasteable(project.path)}` to see the items that wait; "
+            "where ids are numbers, the number of an item is written #12.",
         )
     return found

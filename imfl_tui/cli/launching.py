@@ -24,7 +24,7 @@ def need_terminal() -> None:
         return
     raise UsageError(
         "The app needs a terminal, and this is none.",
-        "In a script use `imfl-tui run`, `next`, `label` and `status`.",
+        "In a script use `imfl-tui new`, `run`, `next`, `label` and `status`, or `demo --headless`.",
     )
 
 

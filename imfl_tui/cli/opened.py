@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imfl_engine.errors import ANY_PROJECT, ImflError
+from imfl_tui.text import pasteable
 
 if TYPE_CHECKING:
     from imfl_engine.project import Project
@@ -26,7 +26,7 @@ async def opened(path: Path) -> AsyncIterator[Project]:
     try:
         yield project
     except ImflError as error:
-        error.hint = error.hint.replace(ANY_PROJECT, shlex.quote(str(path)))
+        error.hint = error.hint.replace(ANY_PROJECT, pasteable(path))
         raise
     finally:
         await project.close()

@@ -17,6 +17,7 @@ from imfl_tui.cli.progress import Reporter, shown
 from imfl_tui.cli.shell import say, show, show_json
 from imfl_tui.cli.sources import open_sources
 from imfl_tui.cli.states import interval
+from imfl_tui.text import pasteable
 
 if TYPE_CHECKING:
     from imfl_engine.data.reading import Source
@@ -62,7 +63,7 @@ async def evaluate(
     if found is None:
         raise UsageError(
             f"{project} has no trained model to measure.",
-            f"Label the first batch and run `imfl-tui run {project}`.",
+            f"Label the first batch and run `imfl-tui run {pasteable(project)}`.",
         )
     if json:
         show_json(found)

@@ -81,7 +81,12 @@ def is_path(word: str) -> bool:
 
 
 def _sentence(error: Exception) -> str:
-    text = str(getattr(error, "format_message", lambda: str(error))()).strip() or "Nothing to do"
+    text = (
+        str(getattr(error, "format_message", lambda: str(error))())
+        .replace(": Value error, ", ": ")
+        .strip()
+        or "Nothing to do"
+    )
     return text if text.endswith((".", "?", "!")) else f"{text}."
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +15,7 @@ from imfl_tui.cli.opened import opened
 from imfl_tui.cli.progress import Reporter
 from imfl_tui.cli.shell import say, show, show_json
 from imfl_tui.cli.states import status_lines
+from imfl_tui.text import pasteable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,13 +71,13 @@ async def run(
     if step.kind is StepKind.FINISHED and step.reason in HARD_STOPS:
         raise BudgetReached(
             f"{project} is finished: {step.reason}.",
-            f"To go on, raise it: `imfl-tui config {project} {HARD_STOPS[step.reason]} VALUE`.",
+            f"To go on, raise it: `imfl-tui config {pasteable(project)} {HARD_STOPS[step.reason]} VALUE`.",
         )
     if asks and after.money_spent_up and step.kind is not StepKind.FINISHED:
         raise BudgetReached(
             f"The money limit of {project} is reached; the LLM has labelled "
             f"{after.budget.llm_done} of {after.budget.llm_limit}.",
-            f"Raise it with `imfl-tui config {project} budget.money_usd AMOUNT`, or go on with "
+            f"Raise it with `imfl-tui config {pasteable(project)} budget.money_usd AMOUNT`, or go on with "
             "the labels there are: run it again.",
         )
 
@@ -93,5 +93,5 @@ def report(status: Status, project: Path, *, json: bool) -> None:
         waiting = status.step.total - status.step.done
         say(
             f"{waiting} item{'s wait' if waiting != 1 else ' waits'} for your label: "
-            f"`imfl-tui {shlex.quote(str(project))}`."
+            f"`imfl-tui {pasteable(project)}`."
         )

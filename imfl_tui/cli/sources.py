@@ -172,7 +172,8 @@ def schema(
     if not pool.columns.label:
         raise UsageError(
             "No labels are given, and the data has no column that looks like labels.",
-            f"Name them with --labels a,b,c; the columns are {', '.join(pool.column_names)}.",
+            "Name them with --labels a,b,c, or their column with --label; the columns are "
+            f"{', '.join(pool.column_names)}.",
         )
     return _labels_of(pool, data[0])
 

@@ -16,7 +16,7 @@ from imfl_tui.cli.opened import opened
 from imfl_tui.cli.settings_given import parse_value
 from imfl_tui.cli.shell import jsonable, show, show_json
 from imfl_tui.lines.price import price_words
-from imfl_tui.text import duration, money, plural, thousands
+from imfl_tui.text import duration, money, pasteable, plural, thousands
 
 
 async def status(project: opt.ProjectPath, json: opt.AsJson = False) -> None:
@@ -205,7 +205,7 @@ def _left(status: Status, setting: str, amount: str, *, over: bool) -> str:
     """How much of a limit is left or, where it is reached, the command that raises it."""
     if not over:
         return f"{amount} left"
-    return f"the limit is reached; raise it: imfl-tui config {status.path} budget.{setting} N"
+    return f"the limit is reached; raise it: imfl-tui config {pasteable(status.path)} budget.{setting} N"
 
 
 async def config(
@@ -226,7 +226,7 @@ async def config(
         if not values:
             raise SettingsError(
                 f"There is no setting called '{key}'.",
-                f"Run `imfl-tui config {project}` to see every setting.",
+                f"Run `imfl-tui config {pasteable(project)}` to see every setting.",
             )
     if json:
         show_json(values)

@@ -379,3 +379,21 @@ def test_commands_that_are_told_can_be_pasted_where_the_name_has_a_space(
     again = cli("new", "my notes.db", "good.jsonl")
     assert "imfl-tui 'my notes.db'" in again.err
     assert "imfl-tui new 'not here.db'" in cli("status", "not here.db").err
+    for words, command in (
+        (["next", "my notes.db"], "run"),
+        (["label", "my notes.db"], "next"),
+        (["label", "my notes.db", "nobody", "good"], "next"),
+        (["config", "my notes.db", "no.such"], "config"),
+        (["evaluate", "my notes.db"], "run"),
+        (["export", "my notes.db", "out.csv"], "run"),
+        (["save-model", "my notes.db", "model"], "run"),
+    ):
+        told = cli(*words)
+        assert f"imfl-tui {command} 'my notes.db'" in told.out + told.err, words
+
+
+def test_a_value_that_is_not_offered_is_refused_in_words_for_people(cli: Cli) -> None:
+    refused = cli("run", "p.db", "--until", "foo")
+    assert refused.code == 2
+    assert "'--until': 'foo' is not one of" in refused.err
+    assert "Value error" not in refused.err

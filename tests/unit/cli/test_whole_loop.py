@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -250,3 +251,16 @@ def test_an_export_replaces_an_export_and_nothing_else(cli: Cli, finished: Path,
     assert cli("predict", finished, finished.parent / "test.jsonl", data).code == 2
     assert cli("export", finished, data, "--overwrite").code == 0
     assert "label_text" in data.read_text()
+
+
+def test_a_project_copied_without_its_folder_says_that_its_model_is_gone(
+    cli: Cli, finished: Path, tmp_path: Path
+) -> None:
+    copied = tmp_path / "a copy.db"
+    shutil.copy(finished, copied)
+    told = cli("save-model", copied, tmp_path / "model")
+    assert told.code == 2
+    assert "The model of round 2 is gone from" in told.err
+    assert f"`imfl-tui run '{copied}'`" in told.err
+    assert cli("run", copied).code == 0
+    assert cli("save-model", copied, tmp_path / "model").code == 0
