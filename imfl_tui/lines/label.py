@@ -9,7 +9,7 @@ from imfl_engine.views import Opinion, QueueItem, Status
 from imfl_tui.jobs import STEP_WORDS, Jobs, describe
 from imfl_tui.queue import Answer
 from imfl_tui.spans import Line, Span, line, spread
-from imfl_tui.text import duration, fraction, one_line, pasteable, plural
+from imfl_tui.text import duration, fraction, one_line, pasteable, plural, safe_text
 
 LAST = 4
 """Answers shown below the item; all of them move with every key, and a terminal draws them anew."""
@@ -123,7 +123,7 @@ def _time_lines(status: Status) -> list[Line]:
     limit = status.budget.minutes_limit
     if not status.minutes_spent_up or limit is None:
         return []
-    command = f"imfl-tui config {pasteable(status.path)} budget.minutes N"
+    command = f"imfl-tui config {safe_text(pasteable(status.path))} budget.minutes N"
     return [
         line("  ", (f"Your time budget of {limit:g} min is reached.", "strong")),
         line(("  To label more, raise it: ", "dim"), command),
@@ -170,8 +170,7 @@ def end_lines(status: Status, jobs: Jobs, price: str, answers: Sequence[Answer])
         )
     elif step.kind is StepKind.ANNOTATE:
         about = f" for about {price}" if price else ""
-        left = max(step.total - step.done, 0)
-        wait = f"{plural(left, 'item')} {'waits' if left == 1 else 'wait'} for you"
+        left = plural(max(step.total - step.done, 0), "item")
         words = f"{left} by {one_line(status.annotator, 40)}{about}"
         lines.append(line("  ", ENTER, (" annotate ", "strong"), words))
     else:
