@@ -142,14 +142,14 @@ def end_lines(status: Status, jobs: Jobs, price: str, answers: Sequence[Answer])
         lines.extend([line("  ", ("✓ ", "good"), (words, "strong")), line("")])
     lines.extend(_time_lines(status))
     if step.kind is StepKind.LABEL:
-        left = max(step.total - step.done, 0)
-        wait = f"{plural(left, 'item')} {'waits' if left == 1 else 'wait'} for you"
+        count = max(step.total - step.done, 0)
+        waiting = f"{plural(count, 'item')} {'waits' if count == 1 else 'wait'} for you"
         lines.append(
             line(
                 "  ",
                 ENTER,
                 (" start ", "strong"),
-                f"round {max(step.round, 1)}: {wait}",
+                f"round {max(step.round, 1)}: {waiting}",
             )
         )
     elif step.kind is StepKind.FINISHED and status.offered:
