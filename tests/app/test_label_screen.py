@@ -383,7 +383,7 @@ async def test_the_answer_that_spends_the_last_minutes_ends_the_batch(make_app):
         await pilot.press("1")
         await until(app, "Your time budget of 120 min is reached.")
         assert "imfl-tui config earnings-tone.db budget.minutes N" in shown(app)
-        await until(app, "enter annotate")
+        await until(app, "enter annotate 160 items by ")
         await pilot.press("u")
         await until(app, lambda: app.screen.takes_label)
 
