@@ -73,7 +73,7 @@ def safe_text(text: object, limit: int = MAX_CHARACTERS, *, newlines: bool = Fal
     return _MARKS.sub(r"\1", string)
 
 
-def pasteable(path: Path) -> str:
+def pasteable(path: Path | str) -> str:
     """``path`` as a shell reads it as one word."""
     return shlex.quote(str(path))
 

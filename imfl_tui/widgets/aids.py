@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 
 from textual.containers import Horizontal
@@ -11,7 +10,7 @@ from imfl_engine.settings import Task
 from imfl_engine.views import SimilarItem
 from imfl_tui.lines.markdown import markdown_lines
 from imfl_tui.spans import Line, line
-from imfl_tui.text import closeness, one_line, safe_text, wrap
+from imfl_tui.text import closeness, one_line, pasteable, safe_text, wrap
 from imfl_tui.widgets.canvas import Text
 
 TEXT_LENGTH = 240
@@ -77,7 +76,7 @@ def guideline_lines(task: Task, width: int, file: str) -> list[Line]:
     guidelines = safe_text(task.guidelines, newlines=True).strip()
     if guidelines:
         rows = [*markdown_lines(guidelines, width), *rows]
-    name = safe_text(shlex.quote(file), 60)
+    name = safe_text(pasteable(file), 60)
     words = f"No guidelines written. imfl-tui config {name} task.guidelines TEXT"
     return rows or [line((row, "dim")) for row in wrap(words, width)]
 
