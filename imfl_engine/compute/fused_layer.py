@@ -15,6 +15,7 @@ from imfl_engine.compute.dropout import PooledDropout
 from imfl_engine.compute.half_precision import LOW, HalfLayerNorm, HalfLinear
 from imfl_engine.compute.layer_function import LayerFunction
 from imfl_engine.compute.short_attention import LONGEST, NAME
+from imfl_engine.compute.workspace import LayerSpace, Workspace
 
 ARCHITECTURES = ("BertLayer", "CamembertLayer", "ElectraLayer", "RobertaLayer", "XLMRobertaLayer")
 """Classes of ``transformers`` whose layers have BERT's parts, by BERT's names."""
@@ -25,12 +26,14 @@ def fuse(model: torch.nn.Module) -> None:
 
     Names, weights and what is saved stay as they are.
     """
+    passing = Workspace(LOW)
     for module in model.modules():
         kind = type(module)
         if kind.__name__ in ARCHITECTURES and not isinstance(module, FusedLayer):
             if kind not in _FUSED:
                 _FUSED[kind] = type(kind.__name__, (FusedLayer, kind), {})
             module.__class__ = _FUSED[kind]
+            module.space = LayerSpace(passing, LOW)
 
 
 _FUSED: dict[type, type] = {}
@@ -42,6 +45,8 @@ class FusedLayer(torch.nn.Module):  # type: ignore[misc]
     That is longer texts, a pass without gradients, a decoder, another activation, dropout of weights
     of attention, and dropout that is not pooled (which recomputing layers needs).
     """
+
+    space: LayerSpace
 
     def forward(self, hidden_states: torch.Tensor, *rest: Any, **more: Any) -> torch.Tensor:
         """States (b, t, width) to states."""
@@ -56,9 +61,17 @@ class FusedLayer(torch.nn.Module):  # type: ignore[misc]
             self.attention.self.num_attention_heads,
             self.output.LayerNorm.eps,
             [_dropped(dropout, hidden_states.shape) for dropout in dropouts],
+            self.space,
             *(value for part in _parts(self) for value in (part.weight, part.bias)),
         )
         return result
+
+    def train(self, mode: bool = True) -> FusedLayer:
+        """As any module's; a layer that is not trained holds no memory for it."""
+        if not mode:
+            self.space.clear()
+        layer: FusedLayer = super().train(mode)
+        return layer
 
 
 def _parts(layer: Any) -> tuple[Any, ...]:

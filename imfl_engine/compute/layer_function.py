@@ -2,7 +2,7 @@
 
 Forward it is the arithmetic of ``transformers``' layer in the same number formats, bit by bit, but that
 query, key and value come from one product; backward it differs by rounding. What the way back does not
-need is not kept.
+need is not kept, and what is of any size is written where the step before had it (`workspace`).
 """
 
 from __future__ import annotations
@@ -11,14 +11,15 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
-from torch.nn.functional import gelu, linear
 
 from imfl_engine.compute.half_precision import LOW
 from imfl_engine.compute.short_attention import weights_of
+from imfl_engine.compute.workspace import LayerSpace, Workspace
 
+gelu = torch.ops.aten.gelu.out
 norm_backward = torch.ops.aten.native_layer_norm_backward
-gelu_backward = torch.ops.aten.gelu_backward
-softmax_backward = torch.ops.aten._softmax_backward_data
+gelu_backward = torch.ops.aten.gelu_backward.grad_input
+softmax_backward = torch.ops.aten._softmax_backward_data.out
 
 
 class Weights(NamedTuple):
@@ -87,86 +88,111 @@ class LayerFunction(torch.autograd.Function):  # type: ignore[misc]
         heads: int,
         eps: float,
         dropped: Sequence[torch.Tensor | None],
+        space: LayerSpace,
         *weights: torch.Tensor,
     ) -> torch.Tensor:
         """The layer's states for ``states``, with an additive ``mask`` and what is ``dropped``."""
         batch, length, width = states.shape
         of = Weights(*weights)
-        inward = end_to_end(of.query, of.key, of.value)
-        inward_bias = end_to_end(of.query_bias, of.key_bias, of.value_bias)
-        out, up, down = of.out.to(LOW), of.up.to(LOW), of.down.to(LOW)
-
+        wide = of.up.shape[0]
         rows = states.reshape(-1, width)
-        query, key, value = by_head(linear(rows, inward, inward_bias), batch, heads, parts=3)
+        tokens = len(rows)
+        split = batch, heads, length, width // heads
+        square = batch * heads, length, length
+        own = space.borrow()
+        take, take_passing = own.take, space.passing.take
+
+        inward = end_to_end(take("inward", 3, width, width), of.query, of.key, of.value)
+        biases = of.query_bias, of.key_bias, of.value_bias
+        inward_bias = end_to_end(take_passing("inward bias", 3, width), *biases)
+        projected = take_passing("projected", tokens, 3 * width)
+        torch.addmm(inward_bias, rows, inward.t(), out=projected)
+        query, key, value = by_head(projected, take("heads", 3, *split))
         query.mul_(scaling(width, heads))
-        scores = query @ key.transpose(1, 2)
+        scores = torch.bmm(query, key.transpose(1, 2), out=take_passing("scores", *square))
         if mask is not None:
             scores.view(batch, heads, length, length).add_(mask)
-        attention = weights_of(scores)
-        found = by_token((attention @ value)[None], batch, heads)
-        first = linear(found, out, of.out_bias.to(LOW))
+        attention = weights_of(scores, out=take("attention", *square))
+        mixed = torch.bmm(attention, value, out=take_passing("mixed", *value.shape))
+        found = by_token(mixed[None], take("found", batch, length, 1, heads, width // heads))
+
+        # Weights are cast where they are used, which finds them in a cache.
+        out = take("out", width, width).copy_(of.out)
+        first = torch.addmm(of.out_bias.to(LOW), found, out.t(), out=take("first", tokens, width))
         first = drop_(first, dropped[0]).add_(rows)
         between, *first_norm = torch.native_layer_norm(first, [width], of.norm, of.norm_bias, eps)
-        inner = linear(between, up, of.up_bias.to(LOW))
-        active = gelu(inner)
-        second = linear(active, down, of.down_bias.to(LOW))
+        up = take("up", wide, width).copy_(of.up)
+        inner = torch.addmm(of.up_bias.to(LOW), between, up.t(), out=take("inner", tokens, wide))
+        active = gelu(inner, out=take("active", tokens, wide))
+        down = take("down", width, wide).copy_(of.down)
+        second = take("second", tokens, width)
+        torch.addmm(of.down_bias.to(LOW), active, down.t(), out=second)
         second = drop_(second, dropped[1]).add_(between)
         result, *second_norm = torch.native_layer_norm(second, [width], of.last, of.last_bias, eps)
 
         context.sizes = batch, heads
-        context.save_for_backward(
-            *Kept(
-                *(inward, out, up, down, of.norm, of.norm_bias, of.last, of.last_bias),
-                *(rows, query, key, value, attention, found, dropped[0], first, *first_norm),
-                *(between, inner, active, dropped[1], second, *second_norm),
-            )
+        context.space, context.own = space, own
+        # Not saved by autograd, to which one memory that is written at every step is a mistake.
+        context.kept = Kept(
+            *(inward, out, up, down, of.norm, of.norm_bias, of.last, of.last_bias),
+            *(rows, query, key, value, attention, found, dropped[0], first, *first_norm),
+            *(between, inner, active, dropped[1], second, *second_norm),
         )
         return result.view(states.shape)
 
     @staticmethod
     def backward(context: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        """The gradients of the states and, in float32, of the `Weights`."""
+        """The gradients of the states and, in float32, of the `Weights`; possible once."""
         (given,) = gradients
         batch, heads = context.sizes
-        kept = Kept(*context.saved_tensors)
-        width = given.shape[-1]
+        kept: Kept = context.kept
+        passing: Workspace = context.space.passing
+        take = passing.take
+        tokens, width = kept.rows.shape
+        length = tokens // batch
 
         second, last, last_bias = norm_backward(
             given.reshape(-1, width),
             *(kept.second, [width], kept.second_mean, kept.second_scale, kept.last, kept.last_bias),
             [True] * 3,
         )
-        lower = second if kept.second_dropped is None else second * kept.second_dropped
-        down, down_bias = of_weights(lower, kept.active)
-        inner = gelu_backward(lower @ kept.down, kept.inner)
-        up, up_bias = of_weights(inner, kept.between)
+        lower = dropped_like(second, kept.second_dropped, passing)
+        down, down_bias = of_weights(lower, kept.active, passing)
+        active = torch.mm(lower, kept.down, out=take("active", *kept.active.shape))
+        inner = gelu_backward(active, kept.inner, grad_input=take("inner", *kept.inner.shape))
+        up, up_bias = of_weights(inner, kept.between, passing)
         first, norm, norm_bias = norm_backward(
-            torch.addmm(second, inner, kept.up),
+            torch.addmm(second, inner, kept.up, out=take("first", tokens, width)),
             *(kept.first, [width], kept.first_mean, kept.first_scale, kept.norm, kept.norm_bias),
             [True] * 3,
         )
-        lower = first if kept.first_dropped is None else first * kept.first_dropped
-        out, out_bias = of_weights(lower, kept.found)
+        lower = dropped_like(first, kept.first_dropped, passing)
+        out, out_bias = of_weights(lower, kept.found, passing)
 
-        (found,) = by_head(lower @ kept.out, batch, heads, parts=1)
-        scores = softmax_backward(found @ kept.value.transpose(1, 2), kept.attention, -1, LOW)
-        mixed = torch.empty(3, *found.shape, dtype=LOW)
-        torch.bmm(scores, kept.key, out=mixed[0])
-        mixed[0].mul_(scaling(width, heads))
-        torch.bmm(scores.transpose(1, 2), kept.query, out=mixed[1])
-        torch.bmm(kept.attention.transpose(1, 2), found, out=mixed[2])
-        inward_rows = by_token(mixed, batch, heads)
-        inward, inward_bias = of_weights(inward_rows, kept.rows)
+        rows = torch.mm(lower, kept.out, out=take("rows", tokens, width))
+        (found,) = by_head(rows, take("found", 1, batch, heads, length, width // heads))
+        attention = take("attention", *kept.attention.shape)
+        torch.bmm(found, kept.value.transpose(1, 2), out=attention)
+        scores = take("scores", *kept.attention.shape)
+        softmax_backward(attention, kept.attention, -1, LOW, grad_input=scores)
+        split = take("split", 3, *found.shape)
+        torch.bmm(scores, kept.key, out=split[0]).mul_(scaling(width, heads))
+        torch.bmm(scores.transpose(1, 2), kept.query, out=split[1])
+        torch.bmm(kept.attention.transpose(1, 2), found, out=split[2])
+        projected = by_token(split, take("projected", batch, length, 3, heads, width // heads))
+        inward, inward_bias = of_weights(projected, kept.rows, passing)
         states = None
         if context.needs_input_grad[0]:
-            states = torch.addmm(first, inward_rows, kept.inward).view(given.shape)
+            states = torch.addmm(first, projected, kept.inward).view(given.shape)
+        context.kept = None
+        context.space.give_back(context.own)
         query, key, value = inward.chunk(3)
         query_bias, key_bias, value_bias = inward_bias.chunk(3)
         weights = Weights(
             *(query, query_bias, key, key_bias, value, value_bias, out, out_bias, norm, norm_bias),
             *(up, up_bias, down, down_bias, last, last_bias),
         )
-        return states, None, None, None, None, *weights
+        return states, None, None, None, None, None, *weights
 
 
 def scaling(width: int, heads: int) -> float:
@@ -174,9 +200,8 @@ def scaling(width: int, heads: int) -> float:
     return float((width // heads) ** -0.5)
 
 
-def end_to_end(*parts: torch.Tensor) -> torch.Tensor:
-    """``parts`` of one shape in bfloat16, one after the other along their first dimension."""
-    whole = torch.empty(len(parts), *parts[0].shape, dtype=LOW)
+def end_to_end(whole: torch.Tensor, *parts: torch.Tensor) -> torch.Tensor:
+    """``parts`` of one shape in ``whole``, one after the other along their first dimension."""
     for place, part in zip(whole, parts, strict=True):
         place.copy_(part)
     return whole.flatten(0, 1)
@@ -187,23 +212,41 @@ def drop_(values: torch.Tensor, dropped: torch.Tensor | None) -> torch.Tensor:
     return values if dropped is None else values.mul_(dropped)
 
 
-def by_head(rows: torch.Tensor, batch: int, heads: int, *, parts: int) -> torch.Tensor:
-    """(b · t, parts · width) to (parts, b · heads, t, width / heads)."""
-    split = rows.view(batch, -1, parts, heads, rows.shape[1] // parts // heads)
-    moved = split.permute(2, 0, 3, 1, 4).contiguous()
-    return moved.view(parts, batch * heads, *moved.shape[3:])
+def dropped_like(
+    gradient: torch.Tensor, dropped: torch.Tensor | None, passing: Workspace
+) -> torch.Tensor:
+    """The gradient (rows, width) of what was multiplied with ``dropped``."""
+    if dropped is None:
+        return gradient
+    return torch.mul(gradient, dropped, out=passing.take("dropped", *gradient.shape))
 
 
-def by_token(moved: torch.Tensor, batch: int, heads: int) -> torch.Tensor:
-    """What `by_head` returns, back to (b · t, parts · width)."""
-    parts, _, length, size = moved.shape
-    split = moved.view(parts, batch, heads, length, size).permute(1, 3, 0, 2, 4)
-    return split.reshape(batch * length, parts * heads * size)
+def by_head(rows: torch.Tensor, moved: torch.Tensor) -> torch.Tensor:
+    """``rows`` (b · t, parts · width) in ``moved`` (parts, b, heads, t, width / heads).
+
+    Returned as (parts, b · heads, t, width / heads).
+    """
+    parts, batch, heads, length, size = moved.shape
+    moved.copy_(rows.view(batch, length, parts, heads, size).permute(2, 0, 3, 1, 4))
+    return moved.view(parts, batch * heads, length, size)
 
 
-def of_weights(gradient: torch.Tensor, values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def by_token(moved: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    """What `by_head` returns in ``rows`` (b, t, parts, heads, width / heads).
+
+    Returned as (b · t, parts · width).
+    """
+    batch, length, parts, heads, size = rows.shape
+    rows.copy_(moved.view(parts, batch, heads, length, size).permute(1, 3, 0, 2, 4))
+    return rows.view(batch * length, parts * heads * size)
+
+
+def of_weights(
+    gradient: torch.Tensor, values: torch.Tensor, passing: Workspace
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Gradients in float32 of a linear layer's weight (out, in) and bias (out,).
 
     ``gradient`` (rows, out) is that of what it made of ``values`` (rows, in).
     """
-    return (gradient.t() @ values).float(), gradient.sum(0).float()
+    low = passing.take("weights", gradient.shape[1], values.shape[1])
+    return torch.mm(gradient.t(), values, out=low).float(), gradient.sum(0).float()

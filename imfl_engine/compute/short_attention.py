@@ -55,7 +55,7 @@ def attend(
     return (weights_of(scores) @ value).transpose(1, 2).contiguous(), None
 
 
-def weights_of(scores: torch.Tensor) -> torch.Tensor:
+def weights_of(scores: torch.Tensor, *, out: torch.Tensor | None = None) -> torch.Tensor:
     """Softmax of scores (b, heads, t, t), in float32 where the bfloat16 kernel is slower than two casts.
 
     That takes 32 values at once and the rest of each row one by one: 16 x 12 rows of 24 or 48 values
@@ -63,8 +63,9 @@ def weights_of(scores: torch.Tensor) -> torch.Tensor:
     """
     length = scores.shape[-1]
     if scores.dtype is torch.bfloat16 and length <= 2 * AT_ONCE and length % AT_ONCE > 2:
-        return torch.softmax(scores.float(), dim=-1).to(scores.dtype)
-    return torch.softmax(scores, dim=-1)
+        weights = torch.softmax(scores.float(), dim=-1)
+        return weights.to(scores.dtype) if out is None else out.copy_(weights)
+    return torch.softmax(scores, dim=-1, out=out)
 
 
 def additive_mask(*arguments: Any, **options: Any) -> torch.Tensor | None:
