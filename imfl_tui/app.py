@@ -107,6 +107,11 @@ class ImflApp(JobRunner):
         """Whether a project is open; False during the set-up."""
         return self._project is not None
 
+    @property
+    def project_file(self) -> Path | None:
+        """The file of the open project."""
+        return self._project.path if self._project is not None else None
+
     async def on_mount(self) -> None:
         """Show the first screen at once; figures and jobs follow."""
         self.theme = self.preferences.theme

@@ -82,7 +82,7 @@ class JobRunner(PersonalApp):
                 self._state = job_states.fold(self._state, name, event)
                 self.announce(event)
         except ImflError as problem:
-            error = problem
+            error = self.told_here(problem)
             log.warning("job %s failed", name, exc_info=True)
         except asyncio.CancelledError:
             cancelled = True

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 
 from textual.app import App
 
 from imfl_engine.errors import ImflError
+from imfl_tui.problems import about_project
 from imfl_tui.text import safe_text
 
 log = logging.getLogger(__name__)
@@ -16,6 +18,16 @@ log = logging.getLogger(__name__)
 
 class ReportingApp(App[int]):
     """An app in which an error is something to read, not its end."""
+
+    @property
+    def project_file(self) -> Path | None:
+        """The file of the open project; None while there is none."""
+        return None
+
+    def told_here(self, error: ImflError) -> ImflError:
+        """The same ``error``, with commands in its hint about the open project."""
+        path = self.project_file
+        return error if path is None else about_project(error, path)
 
     @contextlib.contextmanager
     def reporting(self) -> Iterator[None]:
@@ -30,7 +42,7 @@ class ReportingApp(App[int]):
         from imfl_tui.screens.dialogs import Problem
 
         log.warning("%s", error, exc_info=error)
-        self.push_screen(Problem(error))
+        self.push_screen(Problem(self.told_here(error)))
 
     def notify_problem(self, error: ImflError, title: str = "Stopped") -> None:
         """Show an error in a corner: a job failed while the person did something else."""

@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imfl_engine.errors import ANY_PROJECT, ImflError
-from imfl_tui.text import pasteable
+from imfl_engine.errors import ImflError
+from imfl_tui.problems import about_project
 
 if TYPE_CHECKING:
     from imfl_engine.project import Project
@@ -26,7 +26,7 @@ async def opened(path: Path) -> AsyncIterator[Project]:
     try:
         yield project
     except ImflError as error:
-        error.hint = error.hint.replace(ANY_PROJECT, pasteable(path))
+        about_project(error, path)
         raise
     finally:
         await project.close()

@@ -11,7 +11,7 @@ import pytest
 from driving import go, shown, until
 from fake_project import FakeProject, annotation_script, training_script
 
-from imfl_engine.errors import ComputeError, EndpointError, ImflError
+from imfl_engine.errors import ANY_PROJECT, ComputeError, EndpointError, ImflError
 from imfl_engine.settings import replace_setting
 from imfl_engine.views import ItemFilter
 from imfl_tui.app import ImflApp
@@ -217,6 +217,21 @@ async def test_after_an_export_that_failed_the_place_can_be_corrected(make_app, 
         await pilot.press("enter")
         await until(app, "written:")
         assert app.screen.focused is None
+
+
+@pytest.mark.parametrize("mode", ["export", "train"])
+async def test_a_command_in_a_hint_is_about_the_open_project(make_app, mode: str):
+    project = FakeProject(path=Path("my notes.db"))
+    app = make_app(project)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await go(app, pilot, mode)
+        error = ImflError("Nothing is labelled yet.", f"Start with `imfl-tui run {ANY_PROJECT}`.")
+        if mode == "export":
+            project.error = error
+            await pilot.press("d", "enter")
+        else:
+            app.show_problem(error)
+        await until(app, "`imfl-tui run 'my notes.db'`")
 
 
 async def test_why_an_export_failed_stays_on_the_screen_and_esc_leaves_the_field(
