@@ -49,6 +49,12 @@ class LabelSpec(_Model):
     description: str = ""
     key: str = ""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, value: Any) -> Any:
+        """A name alone is enough."""
+        return {"name": value} if isinstance(value, str) else value
+
 
 class Task(_Model):
     """What is asked about each item."""
@@ -275,6 +281,7 @@ def _words(problem: Mapping[str, Any]) -> str:
     if not said.startswith("Input "):
         return f"is not valid: {said}"
     shown = f", not {given}" if isinstance(given, str | int | float) else ""
+    said = said.replace("a valid tuple", "a list in square brackets")
     return said.removeprefix("Input ").partition(", unable")[0] + shown
 
 

@@ -17,7 +17,7 @@ from imfl_tui.cli.progress import shown
 from imfl_tui.cli.settings_given import setting_values, settings_of
 from imfl_tui.cli.shell import jsonable, say, show_json
 from imfl_tui.cli.sources import check_options, open_data, open_sources, read_guidelines, schema
-from imfl_tui.text import pasteable, thousands
+from imfl_tui.text import pasteable, plural, thousands
 
 if TYPE_CHECKING:
     from imfl_engine.data.reading import Source
@@ -97,6 +97,7 @@ async def new(
         show_json({"project": project, **jsonable(report)})
     say(f"Created {project}: {import_words(report)}.")
     warn_about_labels(report.unknown_labels)
+    warn_about_budget(settings, report)
     name = pasteable(project)
     say(f"Open it with `imfl-tui {name}`, or go on with `imfl-tui run {name}`.")
 
@@ -237,4 +238,15 @@ def warn_about_labels(unknown: dict[str, int]) -> None:
         say(
             f"{thousands(total)} item{'s' * (total != 1)} had a label that is not in the schema "
             f"({shown}{more}); the label was dropped, the item kept."
+        )
+
+
+def warn_about_budget(settings: Settings, report: ImportReport) -> None:
+    """Tell that more labels are asked for than there are items to label."""
+    wanted = settings.budget.human + settings.budget.llm
+    items = report.added - report.test
+    if items < wanted:
+        say(
+            f"{plural(wanted, 'label')} are asked for, but there are only {plural(items, 'item')} "
+            "to label: no more than that will be bought."
         )

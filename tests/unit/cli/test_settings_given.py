@@ -55,6 +55,23 @@ def test_a_negative_value_reaches_the_settings_and_is_refused_there(
     assert f"{key} should be greater than" in refused("config", "p.db", key, value, code=2)
 
 
+def test_a_list_is_written_in_brackets_and_its_labels_by_their_names(
+    cli: Cli, refused: Refused, project: Path
+) -> None:
+    told = refused("config", "p.db", "task.labels", "x,y", code=2)
+    assert "task.labels should be a list in square brackets, not x,y." in told
+    assert cli("config", "p.db", "task.labels", '["x", "y"]').code == 0
+    assert "'x' is no label" not in cli("label", "p.db", "r1", "x").err
+
+
+def test_a_budget_beyond_the_items_is_told_and_not_refused(cli: Cli, folder: Path) -> None:
+    more = cli("new", "p.db", "good.jsonl", "--labels", "a,b", "--human", "50", "--llm", "950")
+    assert more.code == 0
+    assert "1,000 labels are asked for, but there are only" in more.err
+    fits = cli("new", "q.db", "good.jsonl", "--labels", "a,b", "--human", "1", "--llm", "0")
+    assert "are asked for" not in fits.err
+
+
 def test_a_negative_number_can_be_a_label(cli: Cli, folder: Path) -> None:
     assert cli("new", "p.db", "good.jsonl", "--labels", "-1,0,1").code == 0
     assert cli("label", "p.db", "r1", "-1", "--json").json["saved"][0]["label"] == "-1"
