@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -245,11 +246,18 @@ def _disk(destination: Path) -> Iterator[None]:
 
 def _parent(destination: Path) -> Path:
     parent = destination.absolute().parent
-    if not parent.is_dir():
+    if parent.is_dir():
+        return parent
+    there = next(folder for folder in (parent, *parent.parents) if folder.exists())
+    if not there.is_dir():
         raise UsageError(
-            f"There is no folder '{destination.parent}'.", f"Make it: mkdir -p '{parent}'."
+            f"'{there}' is a file, and nothing can be written below one.",
+            "Name a destination in a folder.",
         )
-    return parent
+    raise UsageError(
+        f"There is no folder '{destination.parent}'.",
+        f"Make it: mkdir -p {shlex.quote(str(parent))}.",
+    )
 
 
 def _is_ours(folder: Path) -> bool:

@@ -198,6 +198,13 @@ def test_a_destination_in_no_folder(tmp_path: Path, three_rows: pa.Table) -> Non
         write_export([three_rows], tmp_path / "none" / "out.csv", labels=LABELS)
 
 
+def test_a_destination_below_a_file(tmp_path: Path, three_rows: pa.Table) -> None:
+    (tmp_path / "notes").touch()
+    for name in ("notes/out.csv", "notes/more/out.csv"):
+        with pytest.raises(UsageError, match="notes' is a file, and nothing can be written below"):
+            write_export([three_rows], tmp_path / name, labels=LABELS)
+
+
 def test_the_file_has_the_permissions_of_any_new_file(tmp_path: Path, three_rows: pa.Table) -> None:
     (tmp_path / "plain").touch()
     write_export([three_rows], tmp_path / "out.csv", labels=LABELS)
