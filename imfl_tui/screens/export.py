@@ -13,7 +13,7 @@ from textual.binding import Binding, BindingType
 from textual.widgets import Input
 
 from imfl_engine.errors import ImflError
-from imfl_engine.views import Status
+from imfl_engine.views import LabelCount, Status
 from imfl_tui.export_formats import FORMATS, Format, default_path, name_problem
 from imfl_tui.jobs import Jobs, describe
 from imfl_tui.lines.export import content_lines, problem_lines
@@ -46,6 +46,8 @@ class ExportScreen(ImflScreen):
         super().__init__()
         self._written: Path | None = None
         self._target: Path | None = None
+        self._exported: tuple[LabelCount, ...] = ()
+        """What was labelled when the file was written."""
         self._touched = False
         self._failure: ImflError | None = None
         """Why the last try wrote nothing; shown until the next one."""
@@ -107,6 +109,8 @@ class ExportScreen(ImflScreen):
         """Count what there is."""
         panel = self.query_one("#content", Text)
         panel.show(lambda width: content_lines(status, width))
+        if self._written is not None:
+            self._show_result()
 
     def on_resize(self) -> None:
         """Wrap the words anew."""
@@ -130,14 +134,24 @@ class ExportScreen(ImflScreen):
         jobs = self.imfl.jobs
         if "export" in jobs.running:
             return [line((" ▸ ", "accent"), describe(jobs, "export"))]
+        enter = Span("enter", "key", command="export.write")
         if self._written is not None:
-            return [line((" ✓ ", "good"), ("written: ", "strong"), safe_text(self._written, 300))]
+            written = line((" ✓ ", "good"), ("written: ", "strong"), safe_text(self._written, 300))
+            if self._is_current:
+                return [written]
+            again = Span(" writes it again", "dim", "screen.write")
+            return [written, line((" ! ", "warn"), "Labels have changed since: ", enter, again)]
         if problem := self._name_problem:
             return problem_lines("! ", "warn", problem, "", width)
         if self._failure is not None:
             return problem_lines("✗ ", "bad", self._failure.message, self._failure.hint, width)
-        enter = Span("enter", "key", command="export.write")
         return [line(" ", enter, Span(" writes the file", "dim", "screen.write"))]
+
+    @property
+    def _is_current(self) -> bool:
+        """Whether the file that was written holds what is labelled now."""
+        status = self.imfl.status
+        return status is None or status.label_counts == self._exported
 
     def action_move(self, step: int) -> None:
         """Choose a format."""
@@ -191,6 +205,8 @@ class ExportScreen(ImflScreen):
 
     def _write(self, target: Path) -> None:
         self._target, self._written, self._failure = target, None, None
+        status = self.imfl.status
+        self._exported = status.label_counts if status is not None else ()
         engine = self._format.engine
         events = partial(self.project.export, target, engine)
         if not self.imfl.start_job("export", events, self._export_ended):

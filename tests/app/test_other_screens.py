@@ -13,7 +13,7 @@ from fake_project import FakeProject, annotation_script, training_script
 
 from imfl_engine.errors import ANY_PROJECT, ComputeError, EndpointError, ImflError
 from imfl_engine.settings import replace_setting
-from imfl_engine.views import ItemFilter
+from imfl_engine.views import ItemFilter, Status
 from imfl_tui.app import ImflApp
 from imfl_tui.lines.annotate import waiting_lines
 from imfl_tui.screens.dialogs import Confirm, Reader
@@ -190,6 +190,32 @@ async def test_export_writes_beside_the_project_and_says_where(make_app, tmp_pat
         await pilot.press("down", "enter")
         await until(app, "written:")
         assert ("export", (tmp_path / "p.jsonl", "jsonl")) in project.calls
+
+
+async def test_an_export_that_is_older_than_the_labels_says_so(
+    make_app, monkeypatch, tmp_path: Path
+):
+    project = FakeProject(path=tmp_path / "p.db")
+    app = make_app(project)
+    async with app.run_test() as pilot:
+        await go(app, pilot, "export")
+        await pilot.press("enter")
+        await until(app, "written:")
+        assert "Labels have changed" not in shown(app)
+        before = project.status
+
+        async def with_one_more() -> Status:
+            status = await before()
+            first, *others = status.label_counts
+            return replace(status, label_counts=(replace(first, human=first.human + 1), *others))
+
+        monkeypatch.setattr(project, "status", with_one_more)
+        await app.refresh_status()
+        await until(app, "Labels have changed since: enter writes it again")
+        project.calls.clear()
+        await pilot.press("enter")
+        await until(app, lambda: "written:" in shown(app) and "have changed" not in shown(app))
+        assert [name for name, _ in project.calls].count("export") == 1
 
 
 async def test_export_asks_before_it_replaces_a_file(make_app, tmp_path: Path):
