@@ -50,7 +50,9 @@ class FusedLayer(torch.nn.Module):  # type: ignore[misc]
 
     def forward(self, hidden_states: torch.Tensor, *rest: Any, **more: Any) -> torch.Tensor:
         """States (b, t, width) to states."""
-        if not (torch.is_grad_enabled() and hidden_states.shape[1] <= LONGEST and _covered(self)):
+        parts = _parts(self)
+        short = hidden_states.shape[1] <= LONGEST
+        if not (torch.is_grad_enabled() and short and _covered(self, parts)):
             states: torch.Tensor = super().forward(hidden_states, *rest, **more)
             return states
         mask = more.get("attention_mask", rest[0] if rest else None)
@@ -62,7 +64,7 @@ class FusedLayer(torch.nn.Module):  # type: ignore[misc]
             self.output.LayerNorm.eps,
             [_dropped(dropout, hidden_states.shape) for dropout in dropouts],
             self.space,
-            *(value for part in _parts(self) for value in (part.weight, part.bias)),
+            *(value for part in parts for value in (part.weight, part.bias)),
         )
         return result
 
@@ -88,10 +90,10 @@ def _parts(layer: Any) -> tuple[Any, ...]:
     )
 
 
-def _covered(layer: Any) -> bool:
+def _covered(layer: Any, parts: tuple[Any, ...]) -> bool:
     attention, between = layer.attention.self, layer.intermediate.intermediate_act_fn
     return (
-        all(type(part) in (HalfLinear, HalfLayerNorm) for part in _parts(layer))
+        all(type(part) in (HalfLinear, HalfLayerNorm) for part in parts)
         and attention.query.weight.shape == layer.attention.output.dense.weight.shape
         and not (attention.dropout.p and attention.dropout.training)
         and getattr(between, "act", None) is gelu
