@@ -132,7 +132,7 @@ class LayerFunction(torch.autograd.Function):  # type: ignore[misc]
 
         context.sizes = batch, heads
         context.space, context.own = space, own
-        # Not saved by autograd, to which one memory that is written at every step is a mistake.
+        # Not saved by autograd, which takes memory that is written at every step for a mistake.
         context.kept = Kept(
             *(inward, out, up, down, of.norm, of.norm_bias, of.last, of.last_bias),
             *(rows, query, key, value, attention, found, dropped[0], first, *first_norm),
