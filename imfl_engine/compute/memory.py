@@ -15,7 +15,7 @@ from imfl_engine.errors import OutOfMemory
 if TYPE_CHECKING:
     from imfl_engine.compute.devices import Device
 
-CPU_TOKENS = 2048
+CPU_TOKENS = 1536
 """Padded tokens of a CPU batch: activations of a small encoder stay near the caches."""
 
 GPU_TOKENS = 131_072
