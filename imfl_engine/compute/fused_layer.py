@@ -33,7 +33,7 @@ def fuse(model: torch.nn.Module) -> None:
             if kind not in _FUSED:
                 _FUSED[kind] = type(kind.__name__, (FusedLayer, kind), {})
             module.__class__ = _FUSED[kind]
-            module.space = LayerSpace(passing, LOW)
+            module.space = LayerSpace(passing)
 
 
 _FUSED: dict[type, type] = {}
@@ -50,9 +50,9 @@ class FusedLayer(torch.nn.Module):  # type: ignore[misc]
 
     def forward(self, hidden_states: torch.Tensor, *rest: Any, **more: Any) -> torch.Tensor:
         """States (b, t, width) to states."""
-        parts = _parts(self)
-        short = hidden_states.shape[1] <= LONGEST
-        if not (torch.is_grad_enabled() and short and _covered(self, parts)):
+        trains = torch.is_grad_enabled() and hidden_states.shape[1] <= LONGEST
+        parts = _parts(self) if trains else ()
+        if not (trains and _covered(self, parts)):
             states: torch.Tensor = super().forward(hidden_states, *rest, **more)
             return states
         mask = more.get("attention_mask", rest[0] if rest else None)

@@ -14,7 +14,7 @@ class Workspace:
     """Tensors by name; what is taken under a name is overwritten when it is taken again."""
 
     def __init__(self, dtype: torch.dtype) -> None:
-        self._dtype = dtype
+        self.dtype = dtype
         self._memory: dict[str, torch.Tensor] = {}
         self._views: dict[tuple[str, tuple[int, ...]], torch.Tensor] = {}
 
@@ -26,7 +26,7 @@ class Workspace:
             memory = self._memory.get(name)
             if memory is None or len(memory) < count:
                 self._views = {key: kept for key, kept in self._views.items() if key[0] != name}
-                memory = self._memory[name] = torch.empty(count, dtype=self._dtype)
+                memory = self._memory[name] = torch.empty(count, dtype=self.dtype)
             view = self._views[name, shape] = memory[:count].view(shape)
         return view
 
@@ -44,14 +44,13 @@ class LayerSpace:
     of a model share, which stays in the processor's caches.
     """
 
-    def __init__(self, passing: Workspace, dtype: torch.dtype) -> None:
+    def __init__(self, passing: Workspace) -> None:
         self.passing = passing
-        self._dtype = dtype
         self._free: list[Workspace] = []
 
     def borrow(self) -> Workspace:
         """A workspace that nothing else writes to until it is given back."""
-        return self._free.pop() if self._free else Workspace(self._dtype)
+        return self._free.pop() if self._free else Workspace(self.passing.dtype)
 
     def give_back(self, space: Workspace) -> None:
         """Let the next forward pass have ``space``."""
