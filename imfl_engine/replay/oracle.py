@@ -8,6 +8,7 @@ and the seed alone: all arms of a seed meet the same mistakes.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,7 +44,7 @@ class Noise:
             row = self.confusion[truth]
             reached = 0.0
             scale = sum(row.values())
-            for label, share in row.items():
+            for label, share in sorted(row.items()):
                 reached += share / scale
                 if draw < reached:
                     return label
@@ -110,7 +111,8 @@ class SimulatedAnnotator(FreeAnnotator):
         self._noise = noise
         self._labels = tuple(labels)
         self._spec = spec
-        self._seed = seed
+        said = json.dumps(noise.confusion, sort_keys=True) if noise.confusion else spec
+        self._stream = f"{said}\x1f{seed}"
 
     @property
     def name(self) -> str:
@@ -137,7 +139,7 @@ class SimulatedAnnotator(FreeAnnotator):
 
     def _reply(self, request: AnnotationRequest) -> Reply:
         item = request.item
-        digest = hashlib.sha256(f"{self._spec}\x1f{self._seed}\x1f{item.key}".encode()).digest()
+        digest = hashlib.sha256(f"{self._stream}\x1f{item.key}".encode()).digest()
         label = self._label(item, digest)
         return Reply(
             item_id=item.item_id,

@@ -53,6 +53,15 @@ async def test_a_confusion_matrix_is_followed(tmp_path):
     assert (said[gold == "no"] == "no").all()
 
 
+async def test_a_confusion_matrix_makes_the_same_mistakes_wherever_it_lies(tmp_path):
+    here, there = tmp_path / "here.json", tmp_path / "there.json"
+    here.write_text('{"yes": {"yes": 3, "no": 1}, "no": {"maybe": 1}}')
+    there.write_text('{"no": {"maybe": 1}, "yes": {"no": 1, "yes": 3}}')
+    _, first = await answers(str(here))
+    _, again = await answers(str(there))
+    assert (first == again).all()
+
+
 async def test_a_seed_repeats_its_mistakes_and_another_makes_others():
     _, first = await answers("0.75")
     _, again = await answers("0.75")
