@@ -1,4 +1,6 @@
-"""Which layers a CPU trains as one step of autograd each, and when (the step is in `layer_function`).
+"""Which layers a CPU computes by steps of ours, and when.
+
+With gradients that is one step of autograd (`layer_function`), without it is `reading_layer`.
 
 With texts of thirty tokens a layer costs a CPU more than its products: forty nodes of a graph, and a
 copy wherever one of them hands on what the next wants in another layout. Measured in DECISIONS.md.
@@ -11,9 +13,11 @@ from typing import Any
 import torch
 from torch.nn.functional import gelu
 
+from imfl_engine.compute.casts import Casts
 from imfl_engine.compute.dropout import PooledDropout
 from imfl_engine.compute.half_precision import LOW, HalfLayerNorm, HalfLinear
-from imfl_engine.compute.layer_function import LayerFunction
+from imfl_engine.compute.layer_function import LayerFunction, Weights
+from imfl_engine.compute.reading_layer import ReadingLayer
 from imfl_engine.compute.short_attention import LONGEST, NAME
 from imfl_engine.compute.workspace import LayerSpace, Workspace
 
@@ -34,6 +38,7 @@ def fuse(model: torch.nn.Module) -> None:
                 _FUSED[kind] = type(kind.__name__, (FusedLayer, kind), {})
             module.__class__ = _FUSED[kind]
             module.space = LayerSpace(passing)
+            module.reading = Casts()
 
 
 _FUSED: dict[type, type] = {}
@@ -42,35 +47,40 @@ _FUSED: dict[type, type] = {}
 class FusedLayer(torch.nn.Module):  # type: ignore[misc]
     """Mixed into a layer's class, to which is left what this does not cover.
 
-    That is longer texts, a pass without gradients, a decoder, another activation, dropout of weights
-    of attention, and dropout that is not pooled (which recomputing layers needs).
+    That is training on longer texts, a decoder, another activation, dropout of weights of attention,
+    and dropout that is not pooled (which recomputing layers needs).
     """
 
     space: LayerSpace
+    reading: Casts[ReadingLayer]
 
     def forward(self, hidden_states: torch.Tensor, *rest: Any, **more: Any) -> torch.Tensor:
         """States (b, t, width) to states."""
-        trains = torch.is_grad_enabled() and hidden_states.shape[1] <= LONGEST
-        parts = _parts(self) if trains else ()
-        if not (trains and _covered(self, parts)):
+        trains = torch.is_grad_enabled()
+        parts = _parts(self)
+        ours = hidden_states.shape[1] <= LONGEST if trains else not self.training
+        if not (ours and _covered(self, parts)):
             states: torch.Tensor = super().forward(hidden_states, *rest, **more)
             return states
+        low = hidden_states.to(LOW)
         mask = more.get("attention_mask", rest[0] if rest else None)
+        heads, eps = self.attention.self.num_attention_heads, self.output.LayerNorm.eps
+        weights = Weights(*(value for part in parts for value in (part.weight, part.bias)))
+        if not trains:
+            reading = self.reading.of(weights, lambda: ReadingLayer.of(weights, heads, eps))
+            return reading.read(low, mask, self.space.passing)
         dropouts = self.attention.output.dropout, self.output.dropout
+        dropped = [_dropped(dropout, low.shape) for dropout in dropouts]
         result: torch.Tensor = LayerFunction.apply(
-            hidden_states.to(LOW),
-            mask,
-            self.attention.self.num_attention_heads,
-            self.output.LayerNorm.eps,
-            [_dropped(dropout, hidden_states.shape) for dropout in dropouts],
-            self.space,
-            *(value for part in parts for value in (part.weight, part.bias)),
+            low, mask, heads, eps, dropped, self.space, *weights
         )
         return result
 
     def train(self, mode: bool = True) -> FusedLayer:
-        """As any module's; a layer that is not trained holds no memory for it."""
-        if not mode:
+        """As any module's; a layer holds no memory for what it does not do."""
+        if mode:
+            self.reading.forget()
+        else:
             self.space.clear()
         layer: FusedLayer = super().train(mode)
         return layer

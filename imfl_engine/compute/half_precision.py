@@ -2,8 +2,8 @@
 
 Autocast casts a layer's input once for each of query, key and value, and leaves what a layer norm
 returns in float32, so that residuals are added and dropped out in float32 too. Here whatever flows
-between layers is bfloat16, the weights' gradients come out in the layout of the weights, and weights
-that do not change are cast once.
+between layers is bfloat16, the weights' gradients come out in the layout of the weights, and for passes
+without gradients weights are cast once, into the layout that products want.
 """
 
 from __future__ import annotations
@@ -11,6 +11,9 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+
+from imfl_engine.compute.casts import Casts
+from imfl_engine.compute.packed_linear import PackedLinear
 
 LOW = torch.bfloat16
 SMALLEST = 64
@@ -20,29 +23,24 @@ SMALLEST = 64
 class HalfLinear(torch.nn.Linear):  # type: ignore[misc]
     """A linear layer of float32 weights whose products, forward and backward, are bfloat16."""
 
+    packed: Casts[PackedLinear]
+
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         """(..., in) to (..., out) in bfloat16."""
         values = values.to(LOW)
-        if torch.is_grad_enabled() and self.weight.requires_grad:
-            self._kept: Any = None  # an optimiser's fused step follows, which counts no version
-            product: torch.Tensor = _Product.apply(values, self.weight, self.bias)
+        weight, bias = self.weight, self.bias
+        if torch.is_grad_enabled():
+            product: torch.Tensor = _Product.apply(values, weight, bias)
             return product
-        return torch.nn.functional.linear(values, *self._low())
+        weights = [weight] if bias is None else [weight, bias]
+        return self.packed.of(weights, lambda: PackedLinear(*low(weight, bias))).product(values)
 
-    def _low(self) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Weight and bias in bfloat16, kept until they are trained or changed in place."""
-        bias = self.bias
-        version = (self.weight._version, None if bias is None else bias._version)
-        kept = self.__dict__.get("_kept")
-        if kept is None or kept[0] != version:
-            with torch.no_grad():
-                kept = version, self.weight.to(LOW), None if bias is None else bias.to(LOW)
-            self._kept = kept
-        return kept[1], kept[2]
-
-    def __getstate__(self) -> dict[str, Any]:
-        """What a copy takes over: not the cast weights, since a copy counts its changes anew."""
-        return {name: value for name, value in self.__dict__.items() if name != "_kept"}
+    def train(self, mode: bool = True) -> HalfLinear:
+        """As any module's; what is trained keeps no second form of its weights."""
+        if mode:
+            self.packed.forget()
+        layer: HalfLinear = super().train(mode)
+        return layer
 
 
 class HalfLayerNorm(torch.nn.LayerNorm):  # type: ignore[misc]
@@ -63,22 +61,29 @@ class _Product(torch.autograd.Function):  # type: ignore[misc]
         weight: torch.Tensor,
         bias: torch.Tensor | None,
     ) -> torch.Tensor:
-        low = weight.to(LOW)
-        context.save_for_backward(values, low)
-        return torch.nn.functional.linear(values, low, None if bias is None else bias.to(LOW))
+        weight, bias = low(weight, bias)
+        context.save_for_backward(values, weight)
+        return torch.nn.functional.linear(values, weight, bias)
 
     @staticmethod
     def backward(context: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         (gradient,) = gradients
         values, weight = context.saved_tensors
-        for_values, _, for_bias = context.needs_input_grad
+        for_values, for_weight, for_bias = context.needs_input_grad
         rows = gradient.reshape(-1, gradient.shape[-1])
         return (
             (rows @ weight).view_as(values) if for_values else None,
             # this way round it has the layout of the weight, and is not copied once more
-            (rows.t() @ values.reshape(-1, values.shape[-1])).float(),
+            (rows.t() @ values.reshape(-1, values.shape[-1])).float() if for_weight else None,
             rows.sum(0).float() if for_bias else None,
         )
+
+
+def low(
+    weight: torch.Tensor, bias: torch.Tensor | None
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Both in bfloat16."""
+    return weight.to(LOW), None if bias is None else bias.to(LOW)
 
 
 def halve(model: torch.nn.Module) -> None:
@@ -89,5 +94,6 @@ def halve(model: torch.nn.Module) -> None:
     for module in model.modules():
         if type(module) is torch.nn.Linear and module.out_features >= SMALLEST:
             module.__class__ = HalfLinear
+            module.packed = Casts()
         elif type(module) is torch.nn.LayerNorm:
             module.__class__ = HalfLayerNorm

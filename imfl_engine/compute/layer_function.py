@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 
 from imfl_engine.compute.half_precision import LOW
-from imfl_engine.compute.short_attention import weights_of
+from imfl_engine.compute.short_attention import masked_scores, weights_of
 from imfl_engine.compute.workspace import LayerSpace, Workspace
 
 gelu = torch.ops.aten.gelu.out
@@ -109,9 +109,7 @@ class LayerFunction(torch.autograd.Function):  # type: ignore[misc]
         torch.addmm(inward_bias, rows, inward.t(), out=projected)
         query, key, value = by_head(projected, take("heads", 3, *split))
         query.mul_(scaling(width, heads))
-        scores = torch.bmm(query, key.transpose(1, 2), out=take_passing("scores", *square))
-        if mask is not None:
-            scores.view(batch, heads, length, length).add_(mask)
+        scores = masked_scores(query, key, mask, 1.0, out=take_passing("scores", *square))
         attention = weights_of(scores, out=take("attention", *square))
         mixed = torch.bmm(attention, value, out=take_passing("mixed", *value.shape))
         found = by_token(mixed[None], take("found", batch, length, 1, heads, width // heads))

@@ -55,6 +55,23 @@ def attend(
     return (weights_of(scores) @ value).transpose(1, 2).contiguous(), None
 
 
+def masked_scores(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    mask: torch.Tensor | None,
+    scaling: float,
+    *,
+    out: torch.Tensor,
+) -> torch.Tensor:
+    """``query @ key.T * scaling`` of (b · heads, t, d) in ``out`` (b · heads, t, t), plus the mask."""
+    length = out.shape[-1]
+    if mask is None:
+        return torch.baddbmm(out, query, key.transpose(1, 2), beta=0, alpha=scaling, out=out)
+    heads = len(out) // len(mask)
+    spread = mask.expand(-1, heads, length, length).reshape(out.shape)
+    return torch.baddbmm(spread, query, key.transpose(1, 2), alpha=scaling, out=out)
+
+
 def weights_of(scores: torch.Tensor, *, out: torch.Tensor | None = None) -> torch.Tensor:
     """Softmax of scores (b, heads, t, t), in float32 where the bfloat16 kernel is slower than two casts.
 
@@ -69,12 +86,20 @@ def weights_of(scores: torch.Tensor, *, out: torch.Tensor | None = None) -> torc
 
 
 def additive_mask(*arguments: Any, **options: Any) -> torch.Tensor | None:
-    """The mask as what is added to scores: 0 or the lowest bfloat16; None where nothing is masked."""
+    """The mask as what is added to scores: 0 or the lowest bfloat16; None where nothing is masked.
+
+    For short texts it is written out for every head, once for all layers: adding one that is spread
+    while it is read takes .7 ms for 54 texts of 28 tokens, as part of the product .05 ms.
+    """
     allowed = sdpa_mask(*arguments, **options)
     if allowed is None:
         return None
     mask = torch.zeros(allowed.shape, dtype=torch.bfloat16, device=allowed.device)
-    return mask.masked_fill_(~allowed, torch.finfo(torch.bfloat16).min)
+    mask.masked_fill_(~allowed, torch.finfo(torch.bfloat16).min)
+    heads = getattr(options.get("config"), "num_attention_heads", None)
+    if heads is None or mask.shape[-1] > LONGEST:
+        return mask
+    return mask.expand(-1, heads, -1, -1).contiguous()
 
 
 def shorten(model: Any) -> None:

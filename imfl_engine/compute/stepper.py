@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import torch
+from torch.autograd.graph import increment_version
 
 from imfl_engine.compute.memory import is_out_of_memory, out_of_memory
 from imfl_engine.compute.recipe import Parameters, Recipe
@@ -92,6 +93,7 @@ class Stepper:
             total = sum_gradients(self._team, self._parameters, total)
         self._clip()
         self._optimiser.step()
+        increment_version(self._parameters)  # as a step in place would; `casts` goes by it
         self._schedule.step()
         self._optimiser.zero_grad(set_to_none=True)
         return total

@@ -22,13 +22,17 @@ class Workspace:
         """A tensor of ``shape`` with any values, in the memory of the largest so far of this name."""
         view = self._views.get((name, shape))
         if view is None:
-            count = torch.Size(shape).numel()
-            memory = self._memory.get(name)
-            if memory is None or len(memory) < count:
-                self._views = {key: kept for key, kept in self._views.items() if key[0] != name}
-                memory = self._memory[name] = torch.empty(count, dtype=self.dtype)
-            view = self._views[name, shape] = memory[:count].view(shape)
+            with torch.inference_mode(False):  # or training could not write to it afterwards
+                view = self._views[name, shape] = self._room(name, shape)
         return view
+
+    def _room(self, name: str, shape: tuple[int, ...]) -> torch.Tensor:
+        count = torch.Size(shape).numel()
+        memory = self._memory.get(name)
+        if memory is None or len(memory) < count:
+            self._views = {key: kept for key, kept in self._views.items() if key[0] != name}
+            memory = self._memory[name] = torch.empty(count, dtype=self.dtype)
+        return memory[:count].view(shape)
 
     def clear(self) -> None:
         """Give the memory back."""
