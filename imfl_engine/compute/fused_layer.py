@@ -26,7 +26,7 @@ ARCHITECTURES = ("BertLayer", "CamembertLayer", "ElectraLayer", "RobertaLayer", 
 
 
 def fuse(model: torch.nn.Module) -> None:
-    """Let layers of ``model`` that are built like BERT's be trained this way, in place.
+    """Let layers of ``model`` that are built like BERT's be computed this way, in place.
 
     Names, weights and what is saved stay as they are.
     """
