@@ -53,7 +53,11 @@ class LabelSpec(_Model):
     @classmethod
     def _named(cls, value: Any) -> Any:
         """A name alone is enough."""
-        return {"name": value} if isinstance(value, str) else value
+        if isinstance(value, str):
+            return {"name": value}
+        if not isinstance(value, dict | LabelSpec):
+            raise ValueError("a label is a name, or braces with its name, description and key")
+        return value
 
 
 class Task(_Model):
@@ -282,6 +286,7 @@ def _words(problem: Mapping[str, Any]) -> str:
         return f"is not valid: {said}"
     shown = f", not {given}" if isinstance(given, str | int | float) else ""
     said = said.replace("a valid tuple", "a list in square brackets")
+    said = re.sub(r"a valid dictionary or instance of \w+", "settings in braces", said)
     return said.removeprefix("Input ").partition(", unable")[0] + shown
 
 

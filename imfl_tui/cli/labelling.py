@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imfl_engine.errors import UsageError
-from imfl_engine.types import option_letter
+from imfl_engine.types import StepKind, option_letter
 from imfl_engine.views import QueueItem
 from imfl_tui.cli import options as opt
 from imfl_tui.cli.opened import opened
@@ -42,15 +42,17 @@ async def next_(
         )
         return
     if not waiting:
-        why = "Nothing waits for a label"
+        step = status.step
+        over = step.kind is StepKind.FINISHED
+        why = "Nothing waits for a label" + (f": {step.reason}" if over else "")
         if status.minutes_spent_up:
             why = f"Your time budget of {status.budget.minutes_limit:g} min is reached"
-        say(f"{why}; next is {step_words(status.step)}.")
+        say(f"{why}." if over else f"{why}; next is {step_words(step)}.")
         if status.minutes_spent_up:
             say(
                 f"To label more, raise it: `imfl-tui config {pasteable(project)} budget.minutes N`."
             )
-        if _can_run(status.step.kind):
+        if not over:
             say(f"Run `imfl-tui run {pasteable(project)}` to go on.")
     for item in waiting:
         show(f"{item.item.item_id}\t{item.item.key}")
@@ -60,10 +62,6 @@ async def next_(
         for index, option in enumerate(item.item.options):
             show(f"  {option_letter(index)}  {option}")
         show(f"  {', '.join(labels)}" if labels else "")
-
-
-def _can_run(kind: str) -> bool:
-    return kind != "finished"
 
 
 def _as_record(found: QueueItem, labels: tuple[str, ...]) -> dict[str, object]:

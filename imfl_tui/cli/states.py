@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from imfl_engine.errors import SettingsError
-from imfl_engine.types import Interval, ReplyStatus, Step
+from imfl_engine.types import Interval, ReplyStatus, Step, StepKind
 from imfl_engine.views import LEAST_USD, BudgetUse, CostEstimate, Status
 from imfl_tui.cli import options as opt
 from imfl_tui.cli.opened import opened
@@ -117,9 +117,9 @@ def without_label_lines(status: Status) -> list[str]:
 
 
 def step_words(step: Step) -> str:
-    """A step in words, with how far it is."""
+    """A step in words, with how far it is where it goes item by item."""
     words = f"round {step.round}, {step.kind.value}"
-    if step.total:
+    if step.total and step.kind is not StepKind.START:
         words += f" ({step.done} of {step.total} done)"
     return f"{words}: {step.reason}" if step.reason else words
 

@@ -60,6 +60,11 @@ def test_a_list_is_written_in_brackets_and_its_labels_by_their_names(
 ) -> None:
     told = refused("config", "p.db", "task.labels", "x,y", code=2)
     assert "task.labels should be a list in square brackets, not x,y." in told
+    told = refused("config", "p.db", "task.labels", '[["x"], ["y"]]', code=2)
+    assert "task.labels.0 is not valid: a label is a name, or braces with its name" in told
+    assert "budget should be settings in braces, not 3" in refused(
+        "config", "p.db", "budget", "3", code=2
+    )
     assert cli("config", "p.db", "task.labels", '["x", "y"]').code == 0
     assert "'x' is no label" not in cli("label", "p.db", "r1", "x").err
 

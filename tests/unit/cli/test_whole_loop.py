@@ -120,6 +120,17 @@ def test_measuring_and_saving_say_how_far_they_are(
     ]
 
 
+def test_next_says_why_nothing_waits(cli: Cli, finished: Path) -> None:
+    assert cli("next", finished).told == ["Nothing waits for a label: all rounds are done."]
+
+
+def test_before_the_first_round_no_items_are_counted(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "d.txt").write_text("one\ntwo\nthree\n", "utf-8")
+    project = tmp_path / "p.db"
+    assert cli("new", project, tmp_path / "d.txt", "--labels", "a,b", "--human", 2).code == 0
+    assert "next       round 0, start\n" in cli("status", project).out
+
+
 def test_running_again_does_nothing_twice(cli: Cli, finished: Path) -> None:
     before = cli("status", finished, "--json").json
     again = cli("run", finished, "--human", "gold", "--json")
