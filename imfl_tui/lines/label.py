@@ -134,7 +134,11 @@ def _time_lines(status: Status) -> list[Line]:
 def end_lines(status: Status, jobs: Jobs, price: str, answers: Sequence[Answer]) -> list[Line]:
     """What stands in the item's place when nothing waits for the person."""
     step = status.step
-    labelled = [answer for answer in answers if answer.label is not None]
+    labelled = [
+        answer
+        for answer in answers
+        if answer.label is not None and answer.item.round == answers[-1].item.round
+    ]
     lines: list[Line] = [line("")]
     if labelled:
         seconds = sum(answer.seconds for answer in labelled)

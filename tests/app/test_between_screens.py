@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from driving import go, shown, until
 from fake_project import FakeProject
 
 from imfl_engine.types import Origin
+from imfl_tui.jobs import Jobs
+from imfl_tui.lines.label import end_lines
 from imfl_tui.queue import Batch
 from imfl_tui.screens.label import LabelScreen
+from imfl_tui.spans import plain
 
 
 @pytest.mark.parametrize("elsewhere", ["review", "home", "explore"])
@@ -82,6 +87,20 @@ async def test_the_end_of_a_batch_is_open_again_once_its_last_answer_is_undone_o
         await until(app, lambda: last not in project.answers)
         await go(app, pilot, "label", "39 of 40")
         assert screen._batch.current.item.item_id == last
+
+
+async def test_the_end_of_a_batch_counts_what_was_labelled_in_it():
+    project = FakeProject()
+    batch = Batch()
+    batch.add([project._queue_item(n) for n in (1, 2)])
+    batch.answer("a", 1.0)
+    batch.answer("b", 1.0)
+    batch.add([replace(project._queue_item(n), round=7) for n in (3, 4, 5)])
+    batch.answer("a", 2.0)
+    batch.answer(None, 2.0)
+    batch.answer("b", 2.0)
+    words = "\n".join(map(plain, end_lines(await project.status(), Jobs(), "", batch.answers)))
+    assert "2 items labelled in 4 s" in words
 
 
 def test_what_a_part_of_the_queue_does_not_name_still_waits():
