@@ -22,12 +22,10 @@ class Casts(Generic[Made]):
         self._made: Made | None = None
 
     def of(self, weights: Sequence[torch.Tensor], make: Callable[[], Made]) -> Made:
-        """What ``make`` returned for these ``weights`` as they are now; it may be used for training."""
+        """What ``make`` returned for these ``weights`` as they are now, for passes without gradients."""
         versions = [weight._version for weight in weights]
         if self._made is None or versions != self._versions:
-            with torch.inference_mode(False), torch.no_grad():
-                self._made = make()
-            self._versions = versions
+            self._made, self._versions = make(), versions
         return self._made
 
     def forget(self) -> None:

@@ -1,8 +1,9 @@
 """Stand-ins for the two labellers: gold labels for the person, gold labels with noise for the LLM.
 
 A simulated LLM shows what a method does with noise of a known kind; it says nothing about a real
-LLM, so every row it made is marked ``simulated``. The noise on an item depends on the item's key
-and the seed alone: all arms of a seed meet the same mistakes.
+LLM, so every row it made is marked ``simulated``. The noise on an item depends on its key, on
+what was asked of the simulation and on the seed: all arms of a seed meet the same mistakes, and a
+confusion matrix makes the same ones wherever its file lies.
 """
 
 from __future__ import annotations
